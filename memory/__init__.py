@@ -1,0 +1,66 @@
+"""What channels remember, in one SQLite file: stories, summaries, pins, lessons, adapters, settings, the audit log."""
+
+from memory.errors import (
+    DatabaseDamagedError,
+    DatabaseInUseError,
+    DatabaseTooNewError,
+    DatabaseUnavailableError,
+    DiskFullError,
+    HeadMovedError,
+    MigrationError,
+    NoStoryError,
+    NotFoundError,
+    NothingToRedoError,
+    NothingToUndoError,
+    StoreClosedError,
+    StoreError,
+)
+from memory.migrations import MIGRATIONS, Migration
+from memory.rows import (
+    AdapterRow,
+    AuditRow,
+    Author,
+    LessonRow,
+    NewAdapter,
+    NewTurn,
+    Pin,
+    Removed,
+    Story,
+    SummaryRow,
+    Turn,
+    TurnKind,
+)
+from memory.store import Store
+from memory.transaction import Transaction
+
+__all__ = [
+    "MIGRATIONS",
+    "AdapterRow",
+    "AuditRow",
+    "Author",
+    "DatabaseDamagedError",
+    "DatabaseInUseError",
+    "DatabaseTooNewError",
+    "DatabaseUnavailableError",
+    "DiskFullError",
+    "HeadMovedError",
+    "LessonRow",
+    "Migration",
+    "MigrationError",
+    "NewAdapter",
+    "NewTurn",
+    "NoStoryError",
+    "NotFoundError",
+    "NothingToRedoError",
+    "NothingToUndoError",
+    "Pin",
+    "Removed",
+    "Store",
+    "StoreClosedError",
+    "StoreError",
+    "Story",
+    "SummaryRow",
+    "Transaction",
+    "Turn",
+    "TurnKind",
+]

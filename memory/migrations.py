@@ -1,0 +1,110 @@
+"""How the file's tables came to be: an append-only list of migrations, each run in one transaction with its record."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from memory.errors import MigrationError, StoreError
+from memory.transaction import Connection, Transaction, transact
+
+Migration = Callable[[Transaction], Awaitable[None]]
+
+APPLICATION_ID = 0x4D4D656D  # "MMem": how a file of this program is told from any other SQLite file
+
+
+async def stories_and_channel_memory(tx: Transaction) -> None:
+    for statement in (
+        # `first` and `preferred` are the children that redo follows: from the empty path, and from a turn.
+        """CREATE TABLE stories (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, channel INTEGER NOT NULL, guild INTEGER, title TEXT NOT NULL,
+            author_id INTEGER, head INTEGER REFERENCES turns(id), first INTEGER REFERENCES turns(id),
+            created_at REAL NOT NULL, finished INTEGER NOT NULL DEFAULT 0) STRICT""",
+        "CREATE UNIQUE INDEX stories_under_way ON stories(channel) WHERE finished = 0",
+        "CREATE INDEX stories_of_channel ON stories(channel, id)",
+        # `depth`, `chars` and `chars_before` are stored so that the end of a long story is read without its beginning.
+        """CREATE TABLE turns (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, story INTEGER NOT NULL REFERENCES stories(id),
+            parent INTEGER REFERENCES turns(id), step INTEGER NOT NULL, author_id INTEGER, author_name TEXT NOT NULL,
+            kind TEXT NOT NULL CHECK (kind IN ('premise', 'member', 'model')), text TEXT NOT NULL,
+            created_at REAL NOT NULL, depth INTEGER NOT NULL, chars INTEGER NOT NULL, chars_before INTEGER NOT NULL,
+            preferred INTEGER REFERENCES turns(id)) STRICT""",
+        "CREATE INDEX turns_of_parent ON turns(parent)",
+        "CREATE INDEX turns_of_story ON turns(story, step)",
+        "CREATE INDEX turns_of_author ON turns(author_id)",
+        """CREATE TABLE summaries (
+            turn INTEGER PRIMARY KEY REFERENCES turns(id), covers INTEGER NOT NULL, body TEXT NOT NULL,
+            created_at REAL NOT NULL) STRICT""",
+        """CREATE TABLE pins (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, channel INTEGER NOT NULL, text TEXT NOT NULL,
+            author_id INTEGER NOT NULL, author_name TEXT NOT NULL, created_at REAL NOT NULL) STRICT""",
+        "CREATE INDEX pins_of_channel ON pins(channel)",
+        """CREATE TABLE lessons (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, channel INTEGER NOT NULL, guild INTEGER, prompt TEXT NOT NULL,
+            answer TEXT NOT NULL, author_id INTEGER NOT NULL, author_name TEXT NOT NULL,
+            created_at REAL NOT NULL) STRICT""",
+        "CREATE INDEX lessons_of_channel ON lessons(channel)",
+        "CREATE INDEX lessons_of_author ON lessons(author_id)",
+        """CREATE TABLE adapters (
+            channel INTEGER NOT NULL, base_id TEXT NOT NULL, lessons_digest TEXT NOT NULL, blob BLOB NOT NULL,
+            created_at REAL NOT NULL, PRIMARY KEY (channel, base_id)) STRICT""",
+        """CREATE TABLE settings (
+            scope TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (scope, key)) STRICT""",
+        """CREATE TABLE audit (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, at REAL NOT NULL, actor_id INTEGER NOT NULL, channel INTEGER,
+            action TEXT NOT NULL, detail TEXT NOT NULL) STRICT""",
+        """CREATE TRIGGER audit_rows_stay BEFORE DELETE ON audit
+            BEGIN SELECT raise(ABORT, 'the audit log is append-only'); END""",
+        """CREATE TRIGGER audit_rows_keep_their_text BEFORE UPDATE ON audit
+            BEGIN SELECT raise(ABORT, 'the audit log is append-only'); END""",
+    ):
+        await tx.all(statement)
+
+
+# Append only: a migration that was ever released is never edited, since files exist that ran it as it was.
+MIGRATIONS: tuple[Migration, ...] = (stories_and_channel_memory,)
+
+
+async def migrate(connection: Connection, path: Path, migrations: Sequence[Migration], now: float) -> None:
+    """Brings the file from its `user_version` to `len(migrations)`, one transaction for each step.
+
+    Raises `MigrationError`, or `DiskFullError` and its like; the file then stays at the last version that was reached.
+    """
+    # A rebuilt table needs its references left alone while it is gone; the check before the commit makes up for it.
+    await connection.execute_fetchall("PRAGMA foreign_keys = OFF")
+    try:
+        for version in range(await user_version(connection) + 1, len(migrations) + 1):
+            await _run(connection, path, version, migrations[version - 1], now)
+    finally:
+        await connection.execute_fetchall("PRAGMA foreign_keys = ON")
+
+
+async def _run(connection: Connection, path: Path, version: int, migration: Migration, now: float) -> None:
+    name = getattr(migration, "__name__", repr(migration))
+
+    async def step(tx: Transaction) -> None:
+        await tx.all(
+            """CREATE TABLE IF NOT EXISTS migrations (
+                version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at REAL NOT NULL) STRICT"""
+        )
+        await migration(tx)
+        await tx.all("INSERT INTO migrations (version, name, applied_at) VALUES (?, ?, ?)", version, name, now)
+        await tx.all(f"PRAGMA user_version = {version:d}")
+        await tx.all(f"PRAGMA application_id = {APPLICATION_ID:d}")
+        if await tx.all("PRAGMA foreign_key_check"):
+            raise MigrationError("it left references that lead nowhere")
+
+    try:
+        await transact(connection, path, step, writes=True)
+    except Exception as error:
+        if isinstance(error, StoreError) and not isinstance(error, MigrationError):
+            raise
+        raise MigrationError(
+            f"Migration {version} ({name}) failed ({error}), so {path} stays at version {version - 1}:"
+            " run the version of the program that wrote it, and report this."
+        ) from error
+
+
+async def user_version(connection: Connection) -> int:
+    rows = list(await connection.execute_fetchall("PRAGMA user_version"))
+    return int(rows[0][0])

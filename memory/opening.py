@@ -1,0 +1,187 @@
+"""From a path to a connection that may be written to: lock, look, build if there is nothing, migrate, configure."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import aiosqlite
+
+from memory.errors import DatabaseInUseError, DatabaseTooNewError, DatabaseUnavailableError, damaged, from_sqlite
+from memory.migrations import APPLICATION_ID, Migration, migrate, user_version
+from memory.transaction import Connection
+
+if sys.platform != "win32":
+    import fcntl
+
+_MAGIC = b"SQLite format 3\x00"
+
+
+class FileLock:
+    """Keeps every second store off the file, in this process and in others, for as long as it is held.
+
+    The lock goes with the open descriptor, so that a killed process leaves none. The `.lock` file itself stays:
+    removing it would let two processes hold two files of that name.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        if sys.platform != "win32":
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                self.release()
+                if not isinstance(error, BlockingIOError):
+                    raise
+                raise DatabaseInUseError(
+                    f"{path} is in use by another process of this program: stop that one, or choose another file."
+                ) from error
+
+    def release(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def take(path: Path) -> FileLock:
+    """Makes the folder and takes the lock. Raises `DatabaseInUseError`, `DatabaseUnavailableError`."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return FileLock(path)
+    except OSError as error:
+        raise DatabaseUnavailableError(
+            f"{path} cannot be opened ({error.strerror}): choose another path, or make its folder writable."
+        ) from error
+
+
+async def open_connection(
+    path: Path, *, migrations: Sequence[Migration], max_pages: int | None, now: float
+) -> Connection:
+    """The configured connection to the migrated file at `path`, whose lock the caller holds.
+
+    Raises `DatabaseDamagedError`, `DatabaseTooNewError`, `DatabaseUnavailableError`, `DiskFullError`,
+    `MigrationError`; then nothing is left open, and a file that was there is as it was.
+    """
+    try:
+        if _is_new(path):
+            await _build(path, migrations, now)
+        await _look(path, len(migrations))
+        connection = await _connect(f"{path.as_uri()}?mode=rw")
+
+        async def configure() -> None:
+            for pragma in (
+                "journal_mode = WAL",
+                "synchronous = FULL",  # with NORMAL a power cut takes acknowledged turns with it
+                "secure_delete = ON",  # without it deleted texts can be read from the file's free pages
+                "temp_store = MEMORY",  # members' texts do not belong into temporary files
+                "trusted_schema = OFF",
+            ):
+                await connection.execute_fetchall(f"PRAGMA {pragma}")
+            if max_pages is not None:
+                await connection.execute_fetchall(f"PRAGMA max_page_count = {max_pages:d}")
+            await migrate(connection, path, migrations, now)
+
+        await _or_close(connection, configure)
+    except sqlite3.Error as error:
+        if (known := from_sqlite(error, path)) is not None:
+            raise known from error
+        raise
+    except OSError as error:
+        raise DatabaseUnavailableError(
+            f"{path} cannot be opened ({error.strerror}): make it and its folder readable and writable."
+        ) from error
+    return connection
+
+
+def _is_new(path: Path) -> bool:
+    journal = path.with_name(path.name + "-wal")
+    if not path.exists() and journal.exists() and journal.stat().st_size:
+        raise damaged(path, f"its journal {journal.name} is there without it")
+    return not path.exists()
+
+
+async def _build(path: Path, migrations: Sequence[Migration], now: float) -> None:
+    # A database that appears under its name only when it is whole: so a file that is empty, or a journal without its
+    # file, is a loss to be told of and never the trace of a first start that was cut off.
+    unfinished = path.with_name(path.name + ".new")
+    _create(unfinished)
+    connection = await _connect(f"{unfinished.as_uri()}?mode=rw")
+
+    async def fill() -> None:
+        await connection.execute_fetchall("PRAGMA synchronous = FULL")
+        await migrate(connection, path, migrations, now)
+
+    await _or_close(connection, fill)
+    await connection.close()
+    _publish(unfinished, path)
+
+
+def _create(unfinished: Path) -> None:
+    for left_over in (unfinished, unfinished.with_name(unfinished.name + "-journal")):
+        left_over.unlink(missing_ok=True)
+    os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def _publish(unfinished: Path, path: Path) -> None:
+    unfinished.rename(path)
+    if sys.platform != "win32":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _check_header(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(len(_MAGIC))
+    if start != _MAGIC:
+        raise damaged(path, "it does not begin as an SQLite file does" if start else "it is empty")
+
+
+async def _look(path: Path, newest: int) -> None:
+    # Read-only, so that nothing of a damaged or a newer file is changed: not even a journal is written back.
+    _check_header(path)
+    connection = await _connect(f"{path.as_uri()}?mode=ro")
+
+    async def check() -> None:
+        version = await user_version(connection)
+        if version > newest:
+            raise DatabaseTooNewError(
+                f"{path} was written by a newer version of this program (its format is {version}, this one knows"
+                f" {newest}): update the program, the file was not touched."
+            )
+        if next(iter(await connection.execute_fetchall("PRAGMA application_id")))[0] != APPLICATION_ID:
+            raise damaged(path, "it belongs to another program")
+        verdict = [str(row[0]) for row in await connection.execute_fetchall("PRAGMA quick_check(1)")]
+        if verdict != ["ok"]:
+            raise damaged(path, " ".join(verdict))
+
+    await _or_close(connection, check)
+    await connection.close()
+
+
+async def _connect(uri: str) -> Connection:
+    connection = aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=5.0)
+    try:
+        await connection
+    except asyncio.CancelledError:
+        # The thread may open the file after this task is gone; aiosqlite then stops the thread by itself.
+        connection.stop()
+        raise
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+async def _or_close(connection: Connection, work: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await work()
+    except BaseException:
+        with suppress(sqlite3.Error):
+            await connection.close()
+        raise

@@ -1,0 +1,289 @@
+"""The tree of a story's turns, as functions on an open transaction.
+
+The head is the turn that the story stands at. Each turn remembers as `preferred` the child that was last on the path
+(the story itself, as `first`, its root), so every turn of the path is the preferred child of the one before it:
+undo only moves the head up, and redo follows the preferred children down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from memory.errors import HeadMovedError, NoStoryError, NotFoundError, NothingToRedoError, NothingToUndoError
+from memory.rows import Author, NewTurn, Story, SummaryRow, Turn
+from memory.transaction import Row, Transaction
+
+_STORIES = """SELECT s.id, s.channel, s.guild, s.title, root.text AS premise, s.head, s.created_at, s.finished,
+    coalesce(head.depth + 1, 0) AS turns, coalesce(head.chars_before + head.chars, 0) AS chars
+    FROM stories s
+    LEFT JOIN turns root ON root.id = s.first AND root.kind = 'premise'
+    LEFT JOIN turns head ON head.id = s.head """
+
+# The walk carries ids only: a text that is carried along is copied at every step.
+_PATH = """WITH RECURSIVE up(id, parent, depth) AS (
+    SELECT id, parent, depth FROM turns WHERE id = ?
+    UNION ALL SELECT t.id, t.parent, t.depth FROM up JOIN turns t ON t.id = up.parent WHERE {condition})
+    SELECT t.* FROM up JOIN turns t ON t.id = up.id ORDER BY up.depth"""
+
+
+async def active(tx: Transaction, channel: int) -> Story | None:
+    row = await tx.one(_STORIES + "WHERE s.channel = ? AND s.finished = 0", channel)
+    return None if row is None else _story(row)
+
+
+async def stories(tx: Transaction, channel: int) -> list[Story]:
+    return [_story(row) for row in await tx.all(_STORIES + "WHERE s.channel = ? ORDER BY s.id DESC", channel)]
+
+
+async def _under_way(tx: Transaction, channel: int) -> Story:
+    story = await active(tx, channel)
+    if story is None:
+        raise NoStoryError("There is no story in this channel yet: start one first.")
+    return story
+
+
+async def start(
+    tx: Transaction, channel: int, *, guild: int | None, title: str, premise: str, author: Author, now: float
+) -> Story:
+    await tx.all("UPDATE stories SET finished = 1 WHERE channel = ? AND finished = 0", channel)
+    sql = "INSERT INTO stories (channel, guild, title, author_id, created_at) VALUES (?, ?, ?, ?, ?) RETURNING id"
+    story_id = _id(await tx.one(sql, channel, guild, title, author.id, now))
+    if premise:
+        await _grow(tx, story_id, None, 1, [NewTurn(author, "premise", premise)], now)
+    return await _under_way(tx, channel)
+
+
+async def finish(tx: Transaction, channel: int) -> Story:
+    story = await _under_way(tx, channel)
+    await tx.all("UPDATE stories SET finished = 1 WHERE id = ?", story.id)
+    return story
+
+
+async def resume(tx: Transaction, channel: int, story_id: int) -> Story:
+    if await tx.one("SELECT id FROM stories WHERE id = ? AND channel = ?", story_id, channel) is None:
+        raise _no_such("story", story_id)
+    await tx.all("UPDATE stories SET finished = 1 WHERE channel = ? AND finished = 0", channel)
+    await tx.all("UPDATE stories SET finished = 0 WHERE id = ?", story_id)
+    return await _under_way(tx, channel)
+
+
+async def append(tx: Transaction, channel: int, turns: Sequence[NewTurn], after: int | None, now: float) -> list[Turn]:
+    if not turns or any(turn.kind == "premise" for turn in turns):
+        raise ValueError("a step is one turn or more of the kinds member and model")
+    story = await _under_way(tx, channel)
+    _expect_head(story, after)
+    parent = None if story.head is None else await _turn(tx, story, story.head)
+    step = (await tx.all("SELECT coalesce(max(step), 0) + 1 FROM turns WHERE story = ?", story.id))[0][0]
+    return await _grow(tx, story.id, parent, step, turns, now)
+
+
+async def add_sibling(tx: Transaction, channel: int, of: int, turn: NewTurn, now: float) -> Turn:
+    _expect_head(await _under_way(tx, channel), of)
+    return (await replace(tx, channel, of, [turn], now))[0]
+
+
+async def replace(tx: Transaction, channel: int, of: int, turns: Sequence[NewTurn], now: float) -> list[Turn]:
+    """Branches off beside `of`, which is on the path: `turns` take its step, the first of them its place."""
+    story = await _under_way(tx, channel)
+    old = await _turn(tx, story, of)
+    if [t.id for t in await path(tx, story.head, floor=old.depth)][:1] != [of]:
+        raise _no_such("turn", of, "on the story's present path")
+    if (turns[0].kind == "premise") != (old.kind == "premise") or any(t.kind == "premise" for t in turns[1:]):
+        raise ValueError("a premise is replaced by a premise, and nothing else is")
+    parent = None if old.parent is None else await _turn(tx, story, old.parent)
+    return await _grow(tx, story.id, parent, old.step, turns, now)
+
+
+async def undo(tx: Transaction, channel: int) -> list[Turn]:
+    story = await _under_way(tx, channel)
+    step = [] if story.head is None else await tx.all(_PATH.format(condition="t.step = (SELECT step FROM turns"
+        " WHERE id = up.id)"), story.head)  # fmt: skip
+    # A premise whose text was edited together with what follows it shares their step, and stays all the same.
+    gone = [turn for turn in map(_row_turn, step) if turn.kind != "premise"]
+    if not gone:
+        raise NothingToUndoError("There is nothing to undo: the story stands at its beginning.")
+    await tx.all("UPDATE stories SET head = ? WHERE id = ?", gone[0].parent, story.id)
+    return gone
+
+
+async def redo(tx: Transaction, channel: int) -> list[Turn]:
+    story = await _under_way(tx, channel)
+    back = await tx.all(
+        """WITH RECURSIVE down(id, preferred, step) AS (
+            SELECT id, preferred, step FROM turns WHERE id =
+                CASE WHEN ?1 IS NULL THEN (SELECT first FROM stories WHERE id = ?2)
+                     ELSE (SELECT preferred FROM turns WHERE id = ?1) END
+            UNION ALL
+            SELECT t.id, t.preferred, t.step FROM down JOIN turns t ON t.id = down.preferred WHERE t.step = down.step)
+            SELECT t.* FROM down JOIN turns t ON t.id = down.id ORDER BY t.depth""",
+        story.head,
+        story.id,
+    )
+    if not back:
+        raise NothingToRedoError("There is nothing to redo: nothing was undone here.")
+    turns = [_row_turn(row) for row in back]
+    await tx.all("UPDATE stories SET head = ? WHERE id = ?", turns[-1].id, story.id)
+    return turns
+
+
+async def go_to(tx: Transaction, channel: int, turn: int) -> Story:
+    story = await _under_way(tx, channel)
+    await _turn(tx, story, turn)
+    await tx.all(
+        """WITH RECURSIVE up(id, parent) AS (
+            SELECT id, parent FROM turns WHERE id = ?
+            UNION ALL SELECT t.id, t.parent FROM up JOIN turns t ON t.id = up.parent)
+            UPDATE turns SET preferred = up.id FROM up WHERE turns.id = up.parent""",
+        turn,
+    )
+    root = (await path(tx, turn))[0]
+    await tx.all("UPDATE stories SET head = ?, first = ? WHERE id = ?", turn, root.id, story.id)
+    return await _under_way(tx, channel)
+
+
+async def siblings(tx: Transaction, channel: int, of: int) -> list[Turn]:
+    story = await _under_way(tx, channel)
+    turn = await _turn(tx, story, of)
+    rows = await tx.all("SELECT * FROM turns WHERE story = ? AND parent IS ? ORDER BY id", story.id, turn.parent)
+    return [_row_turn(row) for row in rows]
+
+
+async def path(tx: Transaction, head: int | None, *, floor: int = 0) -> list[Turn]:
+    """From the turn at depth `floor` (the root: 0) to `head`."""
+    if head is None:
+        return []
+    return [_row_turn(row) for row in await tx.all(_PATH.format(condition=f"t.depth >= {floor:d}"), head)]
+
+
+async def recent(tx: Transaction, story: Story, chars: int) -> list[Turn]:
+    if story.head is None or chars <= 0:
+        return []
+    begin = max(story.chars - chars, 0)
+    sql = _PATH.format(condition=f"(SELECT chars_before FROM turns WHERE id = up.id) > {begin:d}")
+    return [_row_turn(row) for row in await tx.all(sql, story.head)]
+
+
+async def of_story(tx: Transaction, story_id: int) -> list[Turn]:
+    row = await tx.one("SELECT head FROM stories WHERE id = ?", story_id)
+    if row is None:
+        raise _no_such("story", story_id)
+    return await path(tx, row["head"])
+
+
+async def put_summary(tx: Transaction, channel: int, turn: int, covers: int, body: str, now: float) -> None:
+    sql = "SELECT t.id FROM turns t JOIN stories s ON s.id = t.story WHERE t.id = ? AND s.channel = ?"
+    if await tx.one(sql, turn, channel) is None:
+        raise _no_such("turn", turn)
+    await tx.all(
+        "INSERT OR REPLACE INTO summaries (turn, covers, body, created_at) VALUES (?, ?, ?, ?)", turn, covers, body, now
+    )
+
+
+async def summary(tx: Transaction, channel: int) -> SummaryRow | None:
+    row = await tx.one(
+        """WITH RECURSIVE up(id, parent, found) AS (
+            SELECT t.id, t.parent, EXISTS (SELECT 1 FROM summaries WHERE turn = t.id)
+                FROM stories s JOIN turns t ON t.id = s.head WHERE s.channel = ? AND s.finished = 0
+            UNION ALL
+            SELECT t.id, t.parent, EXISTS (SELECT 1 FROM summaries WHERE turn = t.id)
+                FROM up JOIN turns t ON t.id = up.parent WHERE NOT up.found)
+            SELECT s.* FROM up JOIN summaries s ON s.turn = up.id WHERE up.found""",
+        channel,
+    )
+    return None if row is None else SummaryRow(row["turn"], row["covers"], row["body"], row["created_at"])
+
+
+async def count_again(tx: Transaction, story_id: int) -> None:
+    """Sets `chars_before` of all turns of the story from their `chars`, after texts have changed their length."""
+    await tx.all(
+        """WITH RECURSIVE down(id, before, chars) AS (
+            SELECT id, 0, chars FROM turns WHERE story = ? AND parent IS NULL
+            UNION ALL SELECT t.id, down.before + down.chars, t.chars FROM down JOIN turns t ON t.parent = down.id)
+            UPDATE turns SET chars_before = down.before FROM down WHERE turns.id = down.id""",
+        story_id,
+    )
+
+
+async def _grow(
+    tx: Transaction, story_id: int, parent: Turn | None, step: int, turns: Sequence[NewTurn], now: float
+) -> list[Turn]:
+    # Adds a chain of turns below `parent` and moves the head to its end.
+    grown: list[Turn] = []
+    for turn in turns:
+        row = await tx.one(
+            """INSERT INTO turns (story, parent, step, author_id, author_name, kind, text, created_at,
+                depth, chars, chars_before) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *""",
+            story_id,
+            None if parent is None else parent.id,
+            step,
+            None if turn.author is None else turn.author.id,
+            "" if turn.author is None else turn.author.name,
+            turn.kind,
+            turn.text,
+            now,
+            0 if parent is None else parent.depth + 1,
+            len(turn.text),
+            0 if parent is None else parent.chars_before + len(parent.text),
+        )
+        assert row is not None
+        new = _row_turn(row)
+        if parent is None:
+            await tx.all("UPDATE stories SET first = ? WHERE id = ?", new.id, story_id)
+        else:
+            await tx.all("UPDATE turns SET preferred = ? WHERE id = ?", new.id, parent.id)
+        grown.append(new)
+        parent = new
+    await tx.all("UPDATE stories SET head = ? WHERE id = ?", grown[-1].id, story_id)
+    return grown
+
+
+async def _turn(tx: Transaction, story: Story, turn: int) -> Turn:
+    row = await tx.one("SELECT * FROM turns WHERE id = ? AND story = ?", turn, story.id)
+    if row is None:
+        raise _no_such("turn", turn)
+    return _row_turn(row)
+
+
+def _expect_head(story: Story, seen: int | None) -> None:
+    if story.head != seen:
+        raise HeadMovedError("The story has moved on since this was begun, so nothing was added: look and try again.")
+
+
+def _no_such(what: str, number: int, where: str = "in this channel") -> NotFoundError:
+    return NotFoundError(f"There is no {what} {number} {where}: look at the list and choose another.")
+
+
+def _id(row: Row | None) -> int:
+    assert row is not None
+    return int(row["id"])
+
+
+def _story(row: Row) -> Story:
+    return Story(
+        id=row["id"],
+        channel=row["channel"],
+        title=row["title"],
+        premise=row["premise"],
+        head=row["head"],
+        created_at=row["created_at"],
+        finished=bool(row["finished"]),
+        guild=row["guild"],
+        turns=row["turns"],
+        chars=row["chars"],
+    )
+
+
+def _row_turn(row: Row) -> Turn:
+    return Turn(
+        id=row["id"],
+        story=row["story"],
+        parent=row["parent"],
+        step=row["step"],
+        author_id=row["author_id"],
+        author_name=row["author_name"],
+        kind=row["kind"],
+        text=row["text"],
+        created_at=row["created_at"],
+        depth=row["depth"],
+        chars_before=row["chars_before"],
+    )
