@@ -1,0 +1,79 @@
+"""The one function that turns memory and story into what the model reads, in serving and in training alike.
+
+Layout: end-of-text, then, if there is any memory, the memory token, a line for each part and the story token, then the
+story text. Only the story text is ever cut: from its start, at a sentence where one is near.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from engine.errors import PromptError
+from engine.summary import Summary
+from engine.tokenizer import MEMORY, STORY, Tokenizer
+
+MEMORY_SHARE = 0.5  # pins and summary together never take more than this share of the window
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the model sees, in this order; the end of `text` is what it continues."""
+
+    pins: tuple[str, ...] = ()
+    summary: Summary | None = None
+    text: str = ""
+
+
+def memory_text(pins: Sequence[str], summary: Summary | None) -> str:
+    """Pins and summary as lines of text; empty if there is nothing to remember."""
+    lines = [f"Facts: {' '.join(pins)}"] if pins else []
+    lines += summary.lines() if summary else []
+    return "\n".join(lines)
+
+
+def render_memory(tokenizer: Tokenizer, pins: Sequence[str], summary: Summary | None) -> list[int]:
+    """Ids of the memory prefix, control tokens included; none if there is nothing to remember."""
+    text = memory_text(pins, summary)
+    if not text:
+        return []
+    opening, closing = tokenizer.control[MEMORY], tokenizer.control[STORY]
+    if opening is None or closing is None:  # foreign weights: the same lines, parted from the story by an empty one
+        return tokenizer.encode(text + "\n\n")
+    return [opening, *tokenizer.encode(text), closing]
+
+
+def render(tokenizer: Tokenizer, context: Context, room: int) -> list[int]:
+    """Ids of the whole context, at most `room` of them.
+
+    Raises:
+        PromptError: the pins alone take more than half of the window.
+    """
+    start = [] if tokenizer.end_of_text is None else [tokenizer.end_of_text]
+    memory = render_memory(tokenizer, context.pins, context.summary)
+    if len(memory) > room * MEMORY_SHARE:
+        memory = render_memory(tokenizer, context.pins, None)  # pins come first: they were asked for by a person
+    if len(memory) > room * MEMORY_SHARE:
+        raise PromptError("The pinned facts fill more than half of what the model can read; remove or shorten some.")
+    left = room - len(start) - len(memory)
+    return [*start, *memory, *fit(tokenizer, context.text, left)[0]]
+
+
+def fit(tokenizer: Tokenizer, text: str, room: int) -> tuple[list[int], int]:
+    """The end of the text as at most `room` ids, and the character offset where that end begins.
+
+    Cuts behind the end of a sentence where one lies in the first fifth of what fits, else at a word.
+    """
+    # Bounds the work on very long stories: no tokenizer here averages more than 8 characters a token.
+    base = max(0, len(text) - 8 * max(room, 0))
+    ids = tokenizer.encode(text[base:])
+    if len(ids) <= room and base == 0:
+        return ids, 0
+    kept = tokenizer.decode(ids[-room:]) if room > 0 else ""
+    offset = len(text) - len(kept.lstrip("\ufffd"))
+    window = text[offset : offset + max(1, len(kept) // 5)]
+    cuts = [window.find(mark) + len(mark) for mark in ("\n", ". ", '." ', "! ", "? ") if mark in window]
+    if not cuts and (space := window.find(" ")) >= 0:
+        cuts = [space + 1]
+    offset += min(cuts, default=0)
+    return tokenizer.encode(text[offset:])[-room:] if room > 0 else [], offset

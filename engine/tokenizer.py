@@ -1,0 +1,110 @@
+"""Text to token ids and back, from a `tokenizer.json` in the format of the `tokenizers` library.
+
+Three control tokens part documents and memory from story. Text that a person typed can never contain them: `encode`
+reads the characters `<|endoftext|>` as ordinary text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import tokenizers
+import tokenizers.models
+
+from engine.errors import TokenizerError
+
+END_OF_TEXT = "<|endoftext|>"  # stands before every document, and so also ends the one before it
+MEMORY = "<|memory|>"  # what follows, up to STORY, is pins and summary, not story
+STORY = "<|story|>"
+CONTROL_TOKENS = (END_OF_TEXT, MEMORY, STORY)
+UNKNOWN = "<|unknown|>"  # only character tokenizers need it; a hybrid's alphabet is all bytes
+
+# UTF-8 needs at most four bytes for a character, so a decoder never has to hold back more tokens than three.
+MAX_HELD_BACK = 3
+
+
+class Tokenizer:
+    """Encodes text losslessly where the vocabulary holds all bytes (hybrid), character by character where it does not.
+
+    Raises:
+        TokenizerError: the file is missing or is not a tokenizer.
+    """
+
+    def __init__(self, inner: tokenizers.Tokenizer) -> None:
+        inner.encode_special_tokens = True  # control tokens in the text are text
+        self._inner = inner
+        self.vocab_size: int = inner.get_vocab_size()
+        self.control = {name: inner.token_to_id(name) for name in CONTROL_TOKENS}
+
+    @classmethod
+    def load(cls, folder: Path) -> Tokenizer:
+        path = folder / "tokenizer.json"
+        if not path.is_file():
+            raise TokenizerError(f"{path} is missing; a weights folder needs its tokenizer.json.")
+        try:
+            return cls(tokenizers.Tokenizer.from_file(str(path)))
+        except Exception as error:  # the library raises bare Exception
+            raise TokenizerError(f"{path} is not a readable tokenizer; copy the folder again. ({error})") from error
+
+    def save(self, folder: Path) -> None:
+        self._inner.save(str(folder / "tokenizer.json"))
+
+    @property
+    def end_of_text(self) -> int | None:
+        """The id that parts documents; None in a foreign tokenizer without it."""
+        return self.control[END_OF_TEXT]
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of the text; no control token is ever among them."""
+        # Lone surrogates are not text; Python makes them from broken input, and no encoding can carry them.
+        clean = text.encode("utf-8", "replace").decode("utf-8")
+        ids: list[int] = self._inner.encode(clean, add_special_tokens=False).ids
+        return ids
+
+    def encode_with_dropout(self, text: str, dropout: float) -> list[int]:
+        """Like `encode`, but each merge is left out with this probability (BPE-dropout, Provilkov et al. 2020), so that
+        small pieces, of which unseen names are made, are trained too. No effect on a character vocabulary."""
+        model = self._inner.model
+        if not isinstance(model, tokenizers.models.BPE):
+            return self.encode(text)
+        model.dropout = dropout
+        try:
+            return self.encode(text)
+        finally:
+            model.dropout = None
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of the ids; control tokens are left out, incomplete characters become U+FFFD."""
+        text: str = self._inner.decode(list(ids), skip_special_tokens=True)
+        return text
+
+    def stream(self) -> StreamDecoder:
+        return StreamDecoder(self)
+
+
+class StreamDecoder:
+    """Turns ids that come one at a time into pieces of whole characters; the pieces joined equal `decode` of all."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._held: list[int] = []  # ids whose text was not given out yet, behind one id of context
+        self._given = ""  # text of the context id
+
+    def push(self, token: int) -> str:
+        """The characters that became complete with this id, possibly none."""
+        self._held.append(token)
+        text = self._tokenizer.decode(self._held)
+        if text.endswith("\ufffd") and len(self._held) <= MAX_HELD_BACK + 1:
+            return ""
+        piece = text[len(self._given) :]
+        # Decoders treat the first id of a sequence specially, so one id stays as context for the next.
+        self._held = [token]
+        self._given = self._tokenizer.decode(self._held)
+        return piece
+
+    def flush(self) -> str:
+        """What is left when no more ids come."""
+        piece = self._tokenizer.decode(self._held)[len(self._given) :]
+        self._held, self._given = [], ""
+        return piece
