@@ -55,7 +55,7 @@ def take(path: Path) -> FileLock:
         return FileLock(path)
     except OSError as error:
         raise DatabaseUnavailableError(
-            f"{path} cannot be opened ({error.strerror}): choose another path, or make its folder writable."
+            f"{path} cannot be opened ({error.strerror or error}): choose another path, or make its folder writable."
         ) from error
 
 
@@ -93,7 +93,7 @@ async def open_connection(
         raise
     except OSError as error:
         raise DatabaseUnavailableError(
-            f"{path} cannot be opened ({error.strerror}): make it and its folder readable and writable."
+            f"{path} cannot be opened ({error.strerror or error}): make it and its folder readable and writable."
         ) from error
     return connection
 
@@ -160,7 +160,7 @@ async def _look(path: Path, newest: int) -> None:
             raise damaged(path, "it belongs to another program")
         verdict = [str(row[0]) for row in await connection.execute_fetchall("PRAGMA quick_check(1)")]
         if verdict != ["ok"]:
-            raise damaged(path, " ".join(verdict))
+            raise damaged(path, " ".join(" ".join(verdict).split()))
 
     await _or_close(connection, check)
     await connection.close()
