@@ -56,7 +56,7 @@ class Message:
     edited_at: datetime | None = None
     deleted: bool = False
     edits: list[Version] = field(default_factory=list)
-    mentions: list[User] = field(default_factory=list)  # the users that were pinged
+    mentions: list[User] = field(default_factory=list)  # as the platform lists them after the latest edit
     mention_roles: list[Role] = field(default_factory=list)
     mention_everyone: bool = False
 

@@ -58,7 +58,7 @@ class BotProcess:
         pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, *self.command, cwd=self.cwd, env=self.env, stdin=asyncio.subprocess.DEVNULL,
-            stdout=pipe, stderr=pipe,
+            stdout=pipe, stderr=pipe, limit=1 << 24,
         )  # fmt: skip
         self.server.processes.append(self)
         self._readers = asyncio.create_task(self._watch(self._process))
