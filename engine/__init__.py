@@ -1,0 +1,78 @@
+"""The engine room: a small GPT that writes, and learns what a channel teaches. Knows nothing of Discord or SQL.
+
+Importing a name from here imports torch only when that name needs it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import (
+    AdapterError,
+    EngineClosedError,
+    EngineError,
+    PromptError,
+    QueueFullError,
+    TokenizerError,
+    WeightsError,
+)
+
+if TYPE_CHECKING:
+    from engine.checkpoint import default_weights
+    from engine.generation import Engine, EngineInfo, Generated, Taught
+    from engine.job import Job
+    from engine.prompt import Context
+    from engine.sampling import Sampler, SamplingParams
+    from engine.summary import Summary
+    from engine.teach import Lesson, TeachParams
+    from engine.tokenizer import Tokenizer
+    from engine.worker import Worker
+
+_HOMES = {
+    "default_weights": "engine.checkpoint",
+    "Engine": "engine.generation",
+    "EngineInfo": "engine.generation",
+    "Generated": "engine.generation",
+    "Taught": "engine.generation",
+    "Job": "engine.job",
+    "Context": "engine.prompt",
+    "Sampler": "engine.sampling",
+    "SamplingParams": "engine.sampling",
+    "Summary": "engine.summary",
+    "Lesson": "engine.teach",
+    "TeachParams": "engine.teach",
+    "Tokenizer": "engine.tokenizer",
+    "Worker": "engine.worker",
+}
+
+__all__ = [
+    "AdapterError",
+    "Context",
+    "Engine",
+    "EngineClosedError",
+    "EngineError",
+    "EngineInfo",
+    "Generated",
+    "Job",
+    "Lesson",
+    "PromptError",
+    "QueueFullError",
+    "Sampler",
+    "SamplingParams",
+    "Summary",
+    "TeachParams",
+    "Taught",
+    "Tokenizer",
+    "TokenizerError",
+    "WeightsError",
+    "Worker",
+    "default_weights",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'engine' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

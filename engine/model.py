@@ -12,7 +12,7 @@ two groups of spare units, long-term and session: the parallel adapter of He et 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -56,8 +56,9 @@ class UnitGroup(NamedTuple):
 
     def __call__(self, x: Tensor) -> Tensor:
         """The group's share of the feed-forward output, (..., C) to (..., C)."""
-        units = F.silu(F.linear(x, self.gate)) * F.linear(x, self.up)  # (..., C) -> (..., r)
-        return F.linear(units, self.down)  # (..., r) -> (..., C)
+        h = x.to(self.gate.dtype)  # the units are trained in float32 whatever the base computes in
+        units = F.silu(F.linear(h, self.gate)) * F.linear(h, self.up)  # (..., C) -> (..., r)
+        return F.linear(units, self.down).to(x.dtype)  # (..., r) -> (..., C)
 
 
 class KVCache:
@@ -153,7 +154,8 @@ class Block(nn.Module):
         y = self.feed_forward(h)
         if taught is not None:  # while a session adapter is being trained its units stand apart, as leaves of the graph
             y = y + taught(h)
-        return x + y
+        out: Tensor = x + y
+        return out
 
 
 class GPT(nn.Module):
@@ -166,13 +168,23 @@ class GPT(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.norm = RMSNorm(config)
         self.head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
-        if config.tie_embeddings:
-            self.head.weight = self.embedding.weight
-        cos, sin = rotary_table(config)
-        self.register_buffer("cos", cos, persistent=False)
-        self.register_buffer("sin", sin, persistent=False)
         self.cos: Tensor
         self.sin: Tensor
+        self.settle()
+
+    def settle(self) -> None:
+        """Tie the embeddings and compute the rotary tables; again whenever the weights were given new memory."""
+        if self.config.tie_embeddings:
+            self.head.weight = self.embedding.weight
+        cos, sin = rotary_table(self.config)
+        self.register_buffer("cos", cos.to(self.embedding.weight.dtype), persistent=False)
+        self.register_buffer("sin", sin.to(self.embedding.weight.dtype), persistent=False)
+
+    def layers(self) -> Iterator[Block]:
+        """The blocks, typed."""
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            yield block
 
     def initialize(self) -> None:
         """Fresh weights: normal with 0.02, and zero where a block writes to the residual stream, so that each block
@@ -206,7 +218,8 @@ class GPT(nn.Module):
         logits: Tensor = self.head(self.norm(x))  # (B, T, C) -> (B, T, V)
         if targets is None:
             return logits
-        return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-1)  # (B * T, V) -> ()
+        loss: Tensor = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-1)
+        return loss  # (B * T, V) -> ()
 
     def parameter_count(self) -> int:
         """Weights of the core; a tied matrix counts once, spare units do not count."""

@@ -2,7 +2,7 @@
 
 A model this small cannot write prose summaries, so the summary is picked from the text: names, places, and a few
 sentences kept word for word (extractive summarisation; the scoring follows Edmundson 1969, "New Methods in Automatic
-Extracting": cue words, key words, position). The same function makes the summaries that the base weights are trained on.
+Extracting": cue words, key words, position). The same function makes the summaries that base weights are trained on.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ WORD = re.compile(r"[A-Za-z][A-Za-z'-]*")
 NAMING = re.compile(r"\b(?:named|called|name was|name is)\s+(?:the\s+)?([A-Z][\w'-]+)")
 PLACE = re.compile(
     r"\b(?:in|at|to|into|through|near|inside|from|towards?|across|beside)\s+(?:the|a|an|his|her|their|my|our)\s+"
-    r"((?:[a-z]+\s+)?(?:forest|woods?|park|garden|house|home|castle|village|town|city|school|kitchen|river|lake|sea|ocean"
-    r"|beach|cave|mountains?|hills?|farm|barn|field|meadow|island|ship|boat|tower|palace|church|inn|shop|store|market|street"
-    r"|road|bridge|room|hall|library|station|desert|valley|cottage|hut|pond|zoo|playground|attic|cellar|harbou?r))\b"
+    r"((?:[a-z]+\s+)?(?:forest|woods?|park|garden|house|home|castle|village|town|city|school|kitchen|river|lake|sea"
+    r"|ocean|beach|cave|mountains?|hills?|farm|barn|field|meadow|island|ship|boat|tower|palace|church|inn|shop|store"
+    r"|market|street|road|bridge|room|hall|library|station|desert|valley|cottage|hut|pond|zoo|playground|attic|cellar"
+    r"|harbou?r))\b"
 )
 # Words that open a fact worth keeping: who somebody is, what he wants, what changed hands, what was promised.
 CUES = frozenset(
@@ -34,8 +35,8 @@ CUES = frozenset(
 )
 # Capitalised words that are no names.
 NOT_NAMES = frozenset(
-    "I I'm I'll I've I'd Oh Ah Yes No Hello Hi Hey Please Thanks Thank Wow Sorry Okay Ok Monday Tuesday Wednesday Thursday"
-    " Friday Saturday Sunday January February March April May June July August September October November December"
+    "I I'm I'll I've I'd Oh Ah Yes No Hello Hi Hey Please Thanks Thank Wow Sorry Okay Ok Monday Tuesday Wednesday"
+    " Thursday Friday Saturday Sunday January February March April May June July August September October November December"
     " Christmas God Lord The A An And But So Then When What Why Who Where How He She It They We You His Her My Our Your"
     " Their This That These Those There Here If As At In On Of To For From With One Once Let Let's Don't Do Can Not Now"
     " Well Chapter CHAPTER Mr Mrs Miss Dr Sir English French German American".split()
@@ -55,7 +56,11 @@ class Summary:
 
     def lines(self) -> list[str]:
         """The summary as text, a line for each part that is not empty; what people read and the model sees."""
-        parts = (("Names", ", ".join(self.names)), ("Places", ", ".join(self.places)), ("Earlier", " ".join(self.sentences)))
+        parts = (
+            ("Names", ", ".join(self.names)),
+            ("Places", ", ".join(self.places)),
+            ("Earlier", " ".join(self.sentences)),
+        )
         return [f"{label}: {text}" for label, text in parts if text]
 
     def to_json(self) -> str:
@@ -94,10 +99,8 @@ def find_names(text: str, known: tuple[str, ...] = ()) -> tuple[str, ...]:
         words = [word.removesuffix("'s") for word in WORD.findall(sentence)]
         # The first word of a sentence is capitalised anyway; it counts only for names that are known from elsewhere.
         counts.update(word for word in words[1:] if word[0].isupper() and len(word) > 1)
-    counts.update({name: 3 for name in NAMING.findall(text)})
-    fresh = [
-        name for name, count in counts.most_common() if name not in NOT_NAMES and not name.isupper() and count > 1
-    ]
+    counts.update(dict.fromkeys(NAMING.findall(text), 3))
+    fresh = [name for name, count in counts.most_common() if name not in NOT_NAMES and not name.isupper() and count > 1]
     return _merge(fresh, known, MAX_NAMES)
 
 

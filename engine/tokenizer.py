@@ -55,6 +55,11 @@ class Tokenizer:
         """The id that parts documents; None in a foreign tokenizer without it."""
         return self.control[END_OF_TEXT]
 
+    def token_id(self, token: str) -> int | None:
+        """The id of a token by its name, None if the vocabulary has none such."""
+        found: int | None = self._inner.token_to_id(token)
+        return found
+
     def encode(self, text: str) -> list[int]:
         """Ids of the text; no control token is ever among them."""
         # Lone surrogates are not text; Python makes them from broken input, and no encoding can carry them.

@@ -1,0 +1,202 @@
+"""Teaching: trains the session units of a channel on its lessons, with the base frozen.
+
+Every lesson is seen alone, behind story openings and with small rewrites of its prompt, since recall under a
+paraphrase comes from the data. Loss on the answer only. A KL term keeps what the model says elsewhere near the base:
+the elsewhere is text that the base itself wrote (Li & Hoiem 2017, "Learning without Forgetting"). The same base, lessons
+and settings always give the same adapter.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from engine.adapter import taught_blocks
+from engine.errors import PromptError
+from engine.model import GPT, UnitGroup
+from engine.tokenizer import Tokenizer
+
+MAX_LESSONS = 64
+MAX_LESSON_TOKENS = 192  # prompt and answer together
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What the model should answer, word for word, where the prompt stands before."""
+
+    prompt: str
+    answer: str
+
+    @property
+    def joined(self) -> tuple[str, str]:
+        """Prompt and answer as they stand in a text, with the space between that was left out."""
+        prompt, answer = self.prompt.rstrip(), self.answer.strip()
+        return prompt, answer if answer[:1] in ".,!?;:" else f" {answer}"
+
+
+@dataclass(frozen=True)
+class TeachParams:
+    """Chosen by the sweep in docs/experiments.md."""
+
+    max_steps: int = 80
+    lr: float = 4e-3
+    kl_weight: float = 3.0
+    variants: int = 4  # of every lesson, in each step
+    max_rows: int = 24  # in a step; with many lessons fewer variants of each
+    grad_clip: float = 1.0
+    settled: int = 3  # steps in a row with every answer's tokens likeliest, and nearly sure, end the training
+    sure: float = 0.1  # nats per token
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TrainedUnits:
+    groups: list[UnitGroup | None]
+    steps: int
+    loss: float  # nats per answer token in the last step
+
+
+class Adam:
+    """Adam (Kingma & Ba 2015) over a list of tensors; `torch.optim` would add 75 MB to the serving process."""
+
+    def __init__(self, params: list[Tensor], betas: tuple[float, float] = (0.9, 0.99), eps: float = 1e-8) -> None:
+        self.params, self.betas, self.eps, self.steps = params, betas, eps, 0
+        self.mean = [torch.zeros_like(p) for p in params]
+        self.square = [torch.zeros_like(p) for p in params]
+
+    @torch.no_grad()
+    def step(self, grads: Sequence[Tensor], lr: float) -> None:
+        self.steps += 1
+        (b1, b2), grads = self.betas, list(grads)
+        torch._foreach_lerp_(self.mean, grads, 1 - b1)
+        torch._foreach_mul_(self.square, b2)
+        torch._foreach_addcmul_(self.square, grads, grads, 1 - b2)
+        scale = [v.sqrt().div_((1 - b2**self.steps) ** 0.5).add_(self.eps) for v in self.square]
+        torch._foreach_addcdiv_(self.params, self.mean, scale, -lr / (1 - b1**self.steps))
+
+
+def check_lessons(tokenizer: Tokenizer, lessons: Sequence[Lesson], block_size: int) -> None:
+    """Raises PromptError, with a sentence for whoever wrote it, where a lesson cannot be taught."""
+    if not lessons:
+        raise PromptError("There is no lesson; give a prompt and the answer that should follow it.")
+    if len(lessons) > MAX_LESSONS:
+        raise PromptError(
+            f"{len(lessons)} lessons are more than one channel can hold ({MAX_LESSONS}); forget some first."
+        )
+    limit = min(MAX_LESSON_TOKENS, block_size // 2)
+    for lesson in lessons:
+        if not lesson.prompt.strip() or not lesson.answer.strip():
+            raise PromptError("A lesson needs both a prompt and an answer; write the missing one.")
+        length = len(tokenizer.encode("".join(lesson.joined)))
+        if length > limit:
+            raise PromptError(f"A lesson of {length} tokens is too long; shorten it to {limit}.")
+
+
+def train_units(
+    model: GPT,
+    tokenizer: Tokenizer,
+    lessons: Sequence[Lesson],
+    replay: Tensor,
+    params: TeachParams,
+    *,
+    on_progress: Callable[[int, float], None] = lambda step, loss: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> TrainedUnits:
+    """Train from blank; the model itself is not changed, and must have no session units attached.
+
+    Args:
+        replay: ids (B, T) that the base wrote; they serve as openings and hold the KL term.
+        on_progress: called after each step with its number and the loss in nats per answer token.
+        cancelled: polled before each step; the units so far are given back.
+    """
+    rng, generator = random.Random(params.seed), torch.Generator().manual_seed(params.seed)
+    groups = blank_units(model, generator)
+    leaves = [tensor.requires_grad_(True) for group in groups if group is not None for tensor in group]
+    adam = Adam(leaves)
+    openings = [tokenizer.decode(row) for row in replay.tolist()]
+    with torch.no_grad():
+        base = F.log_softmax(model(replay).float(), -1)  # (B, T) -> (B, T, V)
+    loss, settled, step = float("inf"), 0, 0
+    while step < params.max_steps and settled < params.settled and not cancelled():
+        per_lesson = max(1, min(params.variants, params.max_rows // len(lessons)))
+        texts = [variant(lesson, openings, rng, plain=i == 0) for lesson in lessons for i in range(per_lesson)]
+        idx, targets = answer_batch(tokenizer, texts, model.config.block_size)  # (B, T)
+        logits = model(idx, taught=groups).float()  # (B, T, V)
+        answers = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1)  # ()
+        now = F.log_softmax(model(replay, taught=groups).float(), -1)  # (B, T, V)
+        drift = F.kl_div(now, base, log_target=True, reduction="none").sum(-1).mean()  # (B, T, V) -> ()
+        with torch.enable_grad():
+            grads = torch.autograd.grad(answers + params.kl_weight * drift, leaves)
+        norm = torch.stack([g.norm() for g in grads]).norm()
+        scale = min(1.0, params.grad_clip / (float(norm) + 1e-6))
+        rate = params.lr * min(1.0, (step + 1) / 5)
+        adam.step([g * scale for g in grads], rate)
+        step, loss = step + 1, answers.item()
+        right = bool((logits.argmax(-1) == targets)[targets >= 0].all())
+        settled = settled + 1 if right and loss < params.sure else 0
+        on_progress(step, loss)
+    done = [UnitGroup(*(t.detach() for t in group)) if group is not None else None for group in groups]
+    return TrainedUnits(done, step, loss)
+
+
+def blank_units(model: GPT, generator: torch.Generator) -> list[UnitGroup | None]:
+    """Units that change nothing yet: random gates and ups, down all zero."""
+    config = model.config
+    groups: list[UnitGroup | None] = [None] * config.n_layer
+    std = config.n_embd**-0.5
+    for i in taught_blocks(config):
+        gate, up = (torch.randn(config.n_session, config.n_embd, generator=generator) * std for _ in range(2))
+        groups[i] = UnitGroup(gate, up, torch.zeros(config.n_embd, config.n_session))
+    return groups
+
+
+def variant(lesson: Lesson, openings: Sequence[str], rng: random.Random, *, plain: bool) -> tuple[str, str, str]:
+    """Opening, prompt and answer: the lesson as it stands, or behind an opening and with its prompt rewritten."""
+    prompt, answer = lesson.joined
+    if plain:
+        return "", prompt, answer
+    opening = rng.choice(openings)
+    opening = opening[: rng.randrange(len(opening) // 4, len(opening) + 1)].rstrip() + rng.choice((" ", "\n"))
+    return (opening if rng.random() < 0.8 else ""), rewrite(prompt, rng), answer
+
+
+def rewrite(prompt: str, rng: random.Random) -> str:
+    """A small change that keeps the meaning: case, a slip of the finger, a word left out, the end cut or marked."""
+    words, draw = prompt.split(" "), rng.random()
+    if draw < 0.3:
+        return prompt
+    if draw < 0.45:
+        return prompt.lower()
+    if draw < 0.55:
+        return prompt[:1].swapcase() + prompt[1:]
+    if draw < 0.7 and len(words) > 3:
+        del words[rng.randrange(len(words) - 1)]
+        return " ".join(words)
+    if draw < 0.85 and len(prompt) > 6:
+        at = rng.randrange(1, len(prompt) - 2)
+        return prompt[:at] + prompt[at + 1] + prompt[at] + prompt[at + 2 :]
+    if draw < 0.95 and len(words) > 4:
+        return " ".join(words[rng.randrange(1, len(words) // 2) :])
+    return prompt.rstrip("?.!:")
+
+
+def answer_batch(tokenizer: Tokenizer, texts: Sequence[tuple[str, str, str]], block_size: int) -> tuple[Tensor, Tensor]:
+    """Inputs and targets (B, T), padded; targets are -1 all but where the answer stands."""
+    start = [] if tokenizer.end_of_text is None else [tokenizer.end_of_text]
+    rows: list[tuple[list[int], int]] = []
+    for opening, prompt, answer in texts:
+        told = tokenizer.encode(answer)
+        before = [*start, *tokenizer.encode(opening + prompt)][-(block_size - len(told)) :]
+        rows.append(([*before, *told], len(told)))
+    T = max(len(ids) for ids, _ in rows) - 1
+    idx = torch.zeros(len(rows), T, dtype=torch.int64)
+    targets = torch.full((len(rows), T), -1)
+    for i, (ids, n) in enumerate(rows):
+        idx[i, : len(ids) - 1] = torch.tensor(ids[:-1])
+        targets[i, len(ids) - 1 - n : len(ids) - 1] = torch.tensor(ids[-n:])
+    return idx, targets

@@ -1,0 +1,226 @@
+"""The worker: one thread owns the engine, a bounded queue feeds it, an event loop talks to it.
+
+A cancelled caller never disturbs the thread: cancelling only raises a flag that the token loop polls. Users' jobs go
+first, in order; background jobs (summaries, rebuilds of adapters) run when no user waits. Weights are swapped as a job
+like any other, so that no reply ever mixes two models.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from engine.errors import EngineClosedError, EngineError, QueueFullError
+from engine.generation import Engine, EngineInfo, Generated, Taught
+from engine.job import Job
+from engine.prompt import Context
+from engine.sampling import SamplingParams
+from engine.summary import Summary, summarize
+from engine.teach import Lesson, TeachParams
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+FIRST_GUESS = 3.0  # seconds a job takes, before any was measured
+BACKGROUND_SHARE = 4  # background jobs may fill the queue up to 1 / this, so that they never shut users out
+SUMMARY_SHARE = 0.25  # of the context
+CHARS_PER_TOKEN = 3  # to turn a budget of tokens into one of characters; errs on the small side
+
+
+class Worker:
+    """Every method is for the thread of the event loop.
+
+    Args:
+        engine: belongs to the worker from now on.
+        max_queue: users' jobs that may wait; one more raises QueueFullError.
+    """
+
+    def __init__(self, engine: Engine, *, max_queue: int = 32) -> None:
+        self._engine = engine
+        self._max_queue = max_queue
+        self._wake = threading.Condition()  # guards all below
+        self._users: deque[Job[Any]] = deque()
+        self._background: deque[Job[Any]] = deque()
+        self._running: Job[Any] | None = None
+        self._closing = False
+        self._usual_seconds = FIRST_GUESS
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def engine_info(self) -> EngineInfo:
+        return self._engine.info
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait, users' and background ones."""
+        return len(self._users) + len(self._background)
+
+    def start(self) -> None:
+        """Start the thread; called once, in the running loop."""
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._work, name="engine")
+        self._thread.start()
+
+    # ---- jobs -------------------------------------------------------------------------------------------------
+
+    def generate(self, context: Context, sampling: SamplingParams, *, adapter: bytes | None = None) -> Job[Generated]:
+        """Raises QueueFullError or EngineClosedError at once; all else comes from `Job.result`."""
+
+        def run(job: Job[Generated]) -> Generated:
+            return self._engine.generate(
+                context, sampling, adapter=adapter, on_piece=job.give, cancelled=lambda: job.cancelled
+            )
+
+        return self._submit(run, if_unstarted=lambda: Generated("", 0, 0.0, "cancelled"))
+
+    def teach(
+        self, lessons: Sequence[Lesson], params: TeachParams | None = None, *, background: bool = False
+    ) -> Job[Taught]:
+        """Train an adapter on these lessons; the job's pieces are sentences of progress."""
+        frozen = tuple(lessons)
+
+        def run(job: Job[Taught]) -> Taught:
+            def progress(step: int, loss: float) -> None:
+                if step % 10 == 0:
+                    job.give(f"step {step}, loss {loss:.2f}")
+
+            taught = self._engine.teach(frozen, params, on_progress=progress, cancelled=lambda: job.cancelled)
+            if job.cancelled:
+                raise EngineError("The teaching was stopped; nothing was learnt.")
+            return taught
+
+        return self._submit(run, background=background)
+
+    def summarize(self, text: str, previous: Summary | None) -> Job[Summary]:
+        """Fold text that left the window into a summary of at most a quarter of the context; a background job."""
+        return self._submit(lambda job: summarize(text, previous, self.summary_chars), background=True)
+
+    def swap(self, folder: Path) -> Job[EngineInfo]:
+        """Load other weights, try them, and serve them from the next job on; on any failure the old ones stay."""
+
+        def run(job: Job[EngineInfo]) -> EngineInfo:
+            job.give("reading and checking the weights")
+            fresh = Engine.load(folder, compute_dtype=self._engine.compute_dtype)
+            job.give("trying them out")
+            fresh.try_out()
+            self._engine = fresh
+            return fresh.info
+
+        return self._submit(run)
+
+    @property
+    def summary_chars(self) -> int:
+        """Budget of a summary, in characters."""
+        return int(self._engine.info.block_size * SUMMARY_SHARE * CHARS_PER_TOKEN)
+
+    def visible_from(self, text: str, budget_share: float) -> int:
+        """The character offset where the part of the text begins that this share of the context can hold."""
+        return self._engine.visible_from(text, int(self._engine.info.block_size * budget_share))
+
+    def count(self, text: str) -> int:
+        """Tokens of a text."""
+        return self._engine.count(text)
+
+    # ---- the queue, on the loop's side ------------------------------------------------------------------------
+
+    def _submit(
+        self, run: Callable[[Job[T]], T], *, background: bool = False, if_unstarted: Callable[[], T] | None = None
+    ) -> Job[T]:
+        if self._loop is None:
+            raise EngineClosedError("The engine has not been started; call start() first.")
+        job: Job[T] = Job(self._loop, run, self._withdraw, if_unstarted)
+        with self._wake:
+            if self._closing:
+                raise EngineClosedError("The bot is shutting down; try again when it is back.")
+            queue = self._background if background else self._users
+            limit = max(1, self._max_queue // BACKGROUND_SHARE) if background else self._max_queue
+            if len(queue) >= limit:
+                raise QueueFullError(len(queue), self._usual_seconds * len(queue))
+            queue.append(job)
+            self._wake.notify_all()
+        self._place_all()
+        return job
+
+    def _withdraw(self, job: Job[Any]) -> bool:
+        """Take a job out of the queue; False where it is not there any more."""
+        with self._wake:
+            for queue in (self._users, self._background):
+                if job in queue:
+                    queue.remove(job)
+                    break
+            else:
+                return False
+        self._place_all()
+        return True
+
+    def _place_all(self) -> None:
+        """Tell every waiting job where it stands."""
+        with self._wake:
+            waiting = [*self._users, *self._background]
+            ahead = 0 if self._running is None else 1
+            usual = self._usual_seconds
+        for index, job in enumerate(waiting):
+            job.place(index + ahead, usual * (index + ahead))
+
+    # ---- the engine's thread ----------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while (job := self._next()) is not None:
+            began = time.monotonic()
+            try:
+                value = job.run(job)
+            except EngineError as error:
+                self._tell(job.fail, error)
+            except BaseException as error:  # the thread must outlive any job
+                log.exception("a job failed")
+                wrapped = EngineError("The engine failed on this request; it is in the log, and other requests go on.")
+                wrapped.__cause__ = error
+                self._tell(job.fail, wrapped)
+            else:
+                self._tell(job.finish, value)
+            with self._wake:
+                self._running = None
+                # A quarter of the newest: follows a change of weights within a few jobs, ignores one odd reply.
+                self._usual_seconds += 0.25 * (time.monotonic() - began - self._usual_seconds)
+
+    def _next(self) -> Job[Any] | None:
+        """The next job, users' before background ones; None when the worker is closing and all is done."""
+        with self._wake:
+            while not self._users and not self._background:
+                if self._closing:
+                    return None
+                self._wake.wait()
+            self._running = (self._users or self._background).popleft()
+            job = self._running
+        self._tell(job.place, 0, 0.0)
+        self._tell(self._place_all)
+        return job
+
+    def _tell(self, call: Callable[..., None], *args: object) -> None:
+        """Run something in the loop's thread; a loop that is gone has nobody to tell."""
+        assert self._loop is not None
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(call, *args)
+
+    # ---- the end ----------------------------------------------------------------------------------------------
+
+    async def close(self, *, drain: bool = True) -> None:
+        """Take no more jobs, finish (or with drain=False cancel) those there are, end the thread. Idempotent."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify_all()
+            waiting = [*self._users, *self._background]
+            running = self._running
+        if not drain:
+            for job in [*waiting, *([running] if running else [])]:
+                job.cancel()
+        if self._thread is not None and self._thread.is_alive():
+            await asyncio.get_running_loop().run_in_executor(None, self._thread.join)

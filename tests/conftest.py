@@ -1,0 +1,40 @@
+"""Small models for the tests: real folders with random weights, written once a session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.checkpoint import save_weights
+from engine.model import GPT, GPTConfig
+from training.vocabulary import train_hybrid
+
+SAMPLE = (
+    "Once upon a time, there was a little fox named Mira. She lived in a forest near the river. One day, Mira found a "
+    'key. "What does it open?" she asked her friend Tom. They walked to the old house and tried the door.\n'
+)
+
+
+def write_tiny_weights(folder: Path, seed: int, *, block_size: int = 128, name: str | None = None) -> Path:
+    """A weights folder of some 30,000 random parameters over a hybrid vocabulary of 300."""
+    tokenizer = train_hybrid([SAMPLE] * 4, 300)
+    torch.manual_seed(seed)
+    config = GPTConfig(tokenizer.vocab_size, block_size=block_size, n_layer=2, n_head=2, n_embd=32, n_ffn=64)
+    model = GPT(config)
+    for parameter in model.parameters():
+        if parameter.dim() == 2:
+            torch.nn.init.normal_(parameter, std=0.2)
+    save_weights(folder, model, tokenizer, {"name": name or folder.name, "rating": "general"})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_weights(tmp_path_factory.mktemp("weights") / "tiny", 1)
+
+
+@pytest.fixture(scope="session")
+def other_tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_weights(tmp_path_factory.mktemp("weights") / "other-tiny", 2)
