@@ -1,0 +1,84 @@
+"""Who may do what: the one declaration. The table in CONTRIBUTING.md repeats it, and a test compares every cell."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from enum import IntEnum
+from types import MappingProxyType
+
+from bot.errors import NotAllowedError
+
+
+class Role(IntEnum):
+    """Each role may do everything that a lower one may."""
+
+    STRANGER = 0  # reads along
+    WRITER = 1  # writes the story
+    TEACHER = 2  # changes what the channel's model knows
+    KEEPER = 3  # runs the place: a server's managers
+    OWNER = 4  # runs the process: weights are shared by all servers
+
+
+ACTIONS: Mapping[str, Role] = MappingProxyType(
+    {
+        "story.show": Role.STRANGER,
+        "story.export": Role.WRITER,
+        "story.start": Role.WRITER,
+        "story.add": Role.WRITER,
+        "story.continue": Role.WRITER,
+        "story.retry": Role.WRITER,
+        "story.undo": Role.WRITER,
+        "story.redo": Role.WRITER,
+        "story.stop": Role.WRITER,
+        "memory.show": Role.WRITER,
+        "memory.pin": Role.WRITER,
+        "memory.unpin": Role.WRITER,
+        "memory.reset": Role.KEEPER,
+        "teach.add": Role.TEACHER,
+        "teach.list": Role.TEACHER,
+        "teach.forget": Role.TEACHER,
+        "teach.switch": Role.KEEPER,
+        "access.show": Role.WRITER,
+        "access.set": Role.KEEPER,
+        "weights.list": Role.WRITER,
+        "weights.activate": Role.OWNER,
+        "weights.rollback": Role.OWNER,
+    }
+)
+
+
+def allowed(action: str, role: Role) -> bool:
+    """Whether `role` may do `action`; `KeyError` for an action that was never declared."""
+    return role >= ACTIONS[action]
+
+
+def require(action: str, role: Role) -> None:
+    """Raises `NotAllowedError`, which names the least role that would do."""
+    if not allowed(action, role):
+        raise NotAllowedError(action, ACTIONS[action])
+
+
+def role_of(
+    *,
+    owns_process: bool,
+    manages_server: bool,
+    held: Collection[int] = (),
+    assigned: Mapping[Role, int] = MappingProxyType({}),
+) -> Role:
+    """The role of a member.
+
+    Args:
+        owns_process: the member is an owner of the application.
+        manages_server: the member may manage the server.
+        held: ids of the Discord roles that the member has.
+        assigned: the Discord role that stands for a role of ours, as `/access set` stored it. Where WRITER is
+            assigned, only its holders write; where it is not, every member does. Nobody teaches by default.
+    """
+    if owns_process:
+        return Role.OWNER
+    if manages_server:
+        return Role.KEEPER
+    by_role = (role for role, discord_role in assigned.items() if discord_role in held)
+    default = Role.STRANGER if Role.WRITER in assigned else Role.WRITER
+    # No role of a server makes an owner of the process that other servers share.
+    return min(max([default, *by_role]), Role.KEEPER)

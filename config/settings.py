@@ -1,0 +1,98 @@
+"""Settings of the running process, from `MINIATURE_…` variables and a `.env` file: read at start, never at import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import platformdirs
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "MINIATURE_"
+APP = "miniature-memory"
+LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+
+class SettingsError(Exception):
+    """A setting cannot be used as it was given; the message is one sentence that names it."""
+
+
+class Settings(BaseSettings):
+    """What an operator may set. An empty variable counts as one that is not set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",  # a shared .env may hold the variables of other programs
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    discord_token: SecretStr | None = None  # none: the story is written in the terminal
+    owners: Annotated[frozenset[int], NoDecode] = frozenset()  # Discord user ids beside the application's owners
+    data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path(APP, appauthor=False))
+    database: Path | None = None  # none: in the data folder
+    weights: Path | None = None  # none: the weights activated last, else the bundled ones
+    rules: Path | None = None  # the operator's own list of refused terms, one a line
+
+    temperature: float = Field(0.8, ge=0, le=5)
+    top_k: int | None = Field(None, ge=1)
+    top_p: float = Field(0.9, gt=0, le=1)
+    repetition_penalty: float = Field(1.1, ge=1, le=10)
+    max_new_tokens: int = Field(160, ge=8, le=4096)
+
+    queue_size: int = Field(32, ge=1, le=10_000)  # requests that may wait before further ones are refused
+    threads: int | None = Field(None, ge=1, le=256)  # of the engine; none: one, which small models do not outgrow
+    log_level: LogLevel = "INFO"
+
+    @property
+    def database_file(self) -> Path:
+        return self.database or self.data_dir / "memory.sqlite3"
+
+    @property
+    def has_token(self) -> bool:
+        return self.discord_token is not None
+
+    @field_validator("discord_token", mode="after")
+    @classmethod
+    def _no_blank_token(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is None or not token.get_secret_value().strip():
+            return None
+        return SecretStr(token.get_secret_value().strip())
+
+    @field_validator("owners", mode="before")
+    @classmethod
+    def _ids(cls, value: Any) -> Any:
+        return value.replace(",", " ").split() if isinstance(value, str) else value
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("data_dir", "database", "weights", "rules", mode="after")
+    @classmethod
+    def _home(cls, path: Path | None) -> Path | None:
+        return None if path is None else path.expanduser()
+
+
+def load_settings(**given: Any) -> Settings:
+    """The settings of this process; `given` ones win over the environment.
+
+    Raises:
+        SettingsError: one sentence that names every setting that cannot be used, never with its value.
+    """
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        wrong = (f"{PREFIX}{str(e['loc'][0]).upper()} ({_lower(e['msg'])})" for e in error.errors(include_url=False))
+        raise SettingsError(f"These settings cannot be used, so nothing was started: {', '.join(wrong)}.") from None
+    except (UnicodeDecodeError, OSError, RuntimeError) as error:
+        raise SettingsError(f"The settings cannot be read ({error}): mend or remove the .env file.") from None
+
+
+def _lower(message: str) -> str:
+    return message[:1].lower() + message[1:].rstrip(".")
