@@ -1,0 +1,280 @@
+"""A reply that grows by edits: the Discord side of a session's `Sink`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import discord
+
+from bot.errors import BotError
+from bot.output import LIMIT, story_messages, units
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 1.1  # seconds between edits: the platform allows about five in five seconds, for all of a channel
+SLOWEST = 10.0
+UNKNOWN_MESSAGE, TOO_OLD, ARCHIVED, INVALID_TOKEN, UNKNOWN_WEBHOOK = 10008, 30046, 50083, 50027, 10015
+_REPLACEABLE = {UNKNOWN_MESSAGE, TOO_OLD, INVALID_TOKEN, UNKNOWN_WEBHOOK}
+NO_MENTIONS = discord.AllowedMentions.none()
+_NOTHING = "-# Nothing came to mind. Try again, or add a sentence."
+
+
+class PlaceLostError(BotError):
+    """The text can no longer be shown where it was to appear."""
+
+
+class Posted(Protocol):
+    """A message that can be changed."""
+
+    @property
+    def id(self) -> int: ...
+    async def edit(self, *, content: str, view: discord.ui.View | None) -> object: ...
+    async def delete(self) -> None: ...
+
+
+class Place(Protocol):
+    """Where messages go."""
+
+    async def send(self, content: str, view: discord.ui.View | None) -> Posted: ...
+
+
+class ChannelPlace:
+    """Ordinary messages of a channel."""
+
+    def __init__(self, channel: discord.abc.Messageable) -> None:
+        self.channel = channel
+
+    async def send(self, content: str, view: discord.ui.View | None) -> Posted:
+        shown: dict[str, Any] = {} if view is None else {"view": view}
+        message = await self.channel.send(content, suppress_embeds=True, allowed_mentions=NO_MENTIONS, **shown)
+        return _ChannelMessage(message)
+
+
+class _ChannelMessage:
+    def __init__(self, message: discord.Message) -> None:
+        self.message = message
+
+    @property
+    def id(self) -> int:
+        return self.message.id
+
+    async def edit(self, *, content: str, view: discord.ui.View | None) -> object:
+        return await self.message.edit(content=content, view=view, allowed_mentions=NO_MENTIONS)
+
+    async def delete(self) -> None:
+        await self.message.delete()
+
+
+class AnswerPlace:
+    """The deferred answer to an interaction; what comes later stands in further answers to it."""
+
+    def __init__(self, interaction: discord.Interaction) -> None:
+        self.interaction = interaction
+        self._first = True
+
+    async def send(self, content: str, view: discord.ui.View | None) -> Posted:
+        if self._first:
+            self._first = False
+            await self.interaction.edit_original_response(content=content, allowed_mentions=NO_MENTIONS)
+            return _Answer(self.interaction)
+        message = await self.interaction.followup.send(
+            content, ephemeral=True, suppress_embeds=True, allowed_mentions=NO_MENTIONS, wait=True
+        )
+        return _ChannelMessage(message)
+
+
+class _Answer:
+    def __init__(self, interaction: discord.Interaction) -> None:
+        self.interaction = interaction
+        self.id = interaction.id
+
+    async def edit(self, *, content: str, view: discord.ui.View | None) -> object:
+        return await self.interaction.edit_original_response(content=content, allowed_mentions=NO_MENTIONS)
+
+    async def delete(self) -> None:
+        await self.interaction.delete_original_response()
+
+
+class MessageStream:
+    """A `Sink` that keeps messages as the session wants them, by as few edits as the platform's limits ask for.
+
+    `lead` stands above the reply. `writing` (a stop button) is under the last message until `finish`. `lost` is
+    called once when the place is gone, so that nobody goes on writing for nothing. An edit that took long, as it
+    does when the limits make it wait, makes the following ones rarer.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        lead: Sequence[str] = (),
+        *,
+        writing: Callable[[], discord.ui.View] | None = None,
+        lost: Callable[[], object] | None = None,
+        interval: float = INTERVAL,
+    ) -> None:
+        self._place, self._lead, self._writing, self._lost = place, list(lead), writing, lost
+        self._interval = interval
+        self._status, self._text = "", ""
+        self._posted: list[Posted] = []
+        self._shown: list[tuple[str, bool]] = []
+        self._wake, self._hurry = asyncio.Event(), asyncio.Event()
+        self._pump_task: asyncio.Task[None] | None = None
+        self._last: asyncio.Task[None] | None = None
+        self._failure: PlaceLostError | None = None
+
+    # The sink
+
+    async def queued(self, position: int, expected_wait: float) -> None:
+        self._status = "Writing…"
+        if position:
+            self._status = f"In the queue: place {position}, about {max(1, round(expected_wait))} s"
+        self._changed()
+
+    async def show(self, text: str) -> None:
+        self._text = text
+        self._changed()
+
+    async def finish(self, text: str) -> None:
+        """Returns when all of the text can be read. Raises `PlaceLostError`."""
+        await self._stop_pump()
+        self._text, self._status = text, ""
+        self._last = asyncio.create_task(self._sync(final=True))
+        await asyncio.shield(self._last)
+
+    # What the cogs add
+
+    @property
+    def last(self) -> Posted | None:
+        """The last message of the reply."""
+        return self._posted[-1] if self._posted else None
+
+    async def crown(self, view: discord.ui.View) -> bool:
+        """Puts buttons under the finished reply; False where that failed, which costs nothing but them."""
+        if not self._posted:
+            return False
+        try:
+            await self._posted[-1].edit(content=self._shown[-1][0], view=view)
+        except discord.HTTPException as error:
+            log.info("no buttons under a reply: %s", describe(error))
+            return False
+        return True
+
+    async def abandon(self) -> None:
+        """The reply is not to be: takes its messages back, as far as that is possible."""
+        await self._stop_pump()
+        if self._last is not None:
+            await asyncio.wait([self._last])
+        for posted in self._posted:
+            try:
+                await posted.delete()
+            except discord.HTTPException as error:
+                log.info("an abandoned message stays: %s", describe(error))
+        self._posted, self._shown = [], []
+
+    # How
+
+    def _changed(self) -> None:
+        self._wake.set()
+        if self._pump_task is None and not self._hurry.is_set():
+            self._pump_task = asyncio.create_task(self._pump())
+
+    async def _stop_pump(self) -> None:
+        """Lets a request that is under way come to its end, so that no message is forgotten."""
+        self._hurry.set()
+        self._wake.set()
+        if self._pump_task is not None:
+            await asyncio.wait([self._pump_task])
+
+    async def _pump(self) -> None:
+        clock = asyncio.get_running_loop().time
+        pause = 0.0
+        while not self._hurry.is_set():
+            try:
+                await asyncio.wait_for(self._hurry.wait(), pause)
+                return
+            except TimeoutError:
+                pass
+            await self._wake.wait()
+            if self._hurry.is_set():
+                return
+            self._wake.clear()
+            begin = clock()
+            try:
+                await self._sync(final=False)
+            except PlaceLostError:
+                return
+            except (discord.HTTPException, OSError) as error:
+                log.info("an edit failed, the next one may not: %s", error)
+                self._wake.set()
+            pause = max(self._interval, min(SLOWEST, 2 * (clock() - begin)))
+
+    def _messages(self) -> list[str]:
+        messages = story_messages(self._lead, self._text)
+        if self._text.strip() or not self._status:
+            return messages or [_NOTHING]
+        status = "-# " + self._status
+        if messages and units(messages[-1]) + len(status) < LIMIT:
+            return [*messages[:-1], messages[-1] + "\n" + status]
+        return [*messages, status]
+
+    async def _sync(self, *, final: bool) -> None:
+        """Makes the channel show what is wanted."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            messages = self._messages()
+            for index, content in enumerate(messages):
+                stoppable = not final and self._writing is not None and index == len(messages) - 1
+                await self._put(index, content, stoppable)
+            for extra in self._posted[len(messages) :]:
+                await _discard(extra)
+            del self._posted[len(messages) :], self._shown[len(messages) :]
+        except (discord.Forbidden, discord.NotFound) as error:
+            raise self._fail(error) from error
+        except (discord.HTTPException, OSError) as error:
+            if final or getattr(error, "code", 0) == ARCHIVED:
+                raise self._fail(error) from error
+            raise
+
+    def _fail(self, error: Exception) -> PlaceLostError:
+        log.info("a reply has no place any more: %s", describe(error))
+        self._failure = PlaceLostError("I can no longer write here, so this was not kept in the story.")
+        if self._lost is not None:
+            self._lost()
+        return self._failure
+
+    async def _put(self, index: int, content: str, stoppable: bool) -> None:
+        wanted = (content, stoppable)
+        if index < len(self._shown) and self._shown[index] == wanted:
+            return
+        view = self._writing() if stoppable and self._writing is not None else None
+        if index == len(self._posted):
+            self._posted.append(await self._place.send(content, view))
+            self._shown.append(wanted)
+            return
+        try:
+            await self._posted[index].edit(content=content, view=view)
+        except discord.HTTPException as error:
+            if error.code not in _REPLACEABLE:
+                raise
+            old, self._posted[index] = self._posted[index], await self._place.send(content, view)
+            if error.code == TOO_OLD:
+                await _discard(old)
+        self._shown[index] = wanted
+
+
+async def _discard(posted: Posted) -> None:
+    try:
+        await posted.delete()
+    except discord.HTTPException as error:
+        log.info("a message stays: %s", describe(error))
+
+
+def describe(error: BaseException) -> str:
+    """An error for the log: what it is, without any text of a message."""
+    if isinstance(error, discord.HTTPException):
+        return f"{type(error).__name__} {error.status} {error.code}"
+    return type(error).__name__
