@@ -5,10 +5,12 @@ A preset lists only what differs from the defaults here, each line with its reas
 
 from __future__ import annotations
 
+import math
 import tomllib
-from dataclasses import dataclass, field, fields
+import types
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 PRESETS = Path(__file__).parent / "presets"
 
@@ -73,7 +75,7 @@ class Preset:
     tokenizer: TokenizerPreset
     train: TrainPreset
     valid: str  # file in the data folder that training never sees
-    sources: tuple[SourcePreset, ...] = field(default=())
+    sources: tuple[SourcePreset, ...]  # their weights add up to 1
     memory_share: float = 0.2  # of the documents: second part behind a memory prefix made from the first
 
 
@@ -85,11 +87,12 @@ def load_preset(name: str) -> Preset:
     """A preset by its name, or by the path of a TOML file of one's own.
 
     Raises:
-        PresetError: no such preset, not TOML, an unknown key, or a missing one.
+        PresetError: no such preset, not TOML, an unknown key, a missing one, or a value that cannot be meant.
     """
     path = Path(name) if name.endswith(".toml") else PRESETS / f"{name}.toml"
     if not path.is_file():
-        raise PresetError(f"There is no preset {name!r}; choose one of {', '.join(preset_names())} or name a .toml file.")
+        known = ", ".join(preset_names())
+        raise PresetError(f"There is no preset {name!r}; choose one of {known} or name a .toml file.")
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -98,38 +101,56 @@ def load_preset(name: str) -> Preset:
 
 
 def _build(name: str, raw: dict[str, Any]) -> Preset:
-    sources = tuple(_section(name, SourcePreset, "source", item) for item in raw.pop("source", []))
     model = _section(name, ModelPreset, "model", raw.pop("model", {}))
-    tokenizer = _section(name, TokenizerPreset, "tokenizer", raw.pop("tokenizer", {}))
-    train = raw.pop("train", {})
-    if "betas" in train:
-        train["betas"] = tuple(train["betas"])
-    preset: Preset = _section(
-        name,
-        Preset,
-        "top level",
-        {
-            **raw,
-            "name": name,
-            "model": model,
-            "tokenizer": tokenizer,
-            "train": _section(name, TrainPreset, "train", train),
-            "sources": sources,
-        },
-    )
+    sections = {
+        "name": name,
+        "model": model,
+        "tokenizer": _section(name, TokenizerPreset, "tokenizer", raw.pop("tokenizer", {})),
+        "train": _section(name, TrainPreset, "train", raw.pop("train", {})),
+        "sources": tuple(_section(name, SourcePreset, "source", item) for item in raw.pop("source", [])),
+    }
+    preset: Preset = _section(name, Preset, "top level", {**raw, **sections})
     if model.n_embd % model.n_head or (model.n_embd // model.n_head) % 2:
-        raise PresetError(f"Preset {name}: n_embd {model.n_embd} must divide into n_head {model.n_head} heads of even width.")
-    if train_block := preset.train.short_block_size:
-        if train_block > model.block_size:
-            raise PresetError(f"Preset {name}: short_block_size {train_block} exceeds block_size {model.block_size}.")
+        raise PresetError(f"Preset {name}: n_embd {model.n_embd} is not {model.n_head} heads (n_head) of even width.")
+    if (short := preset.train.short_block_size) is not None and short > model.block_size:
+        raise PresetError(f"Preset {name}: short_block_size {short} exceeds block_size {model.block_size}.")
+    total = sum(source.weight for source in preset.sources)
+    if not math.isclose(total, 1, abs_tol=1e-6):
+        raise PresetError(f"Preset {name}: the weights of the sources add up to {total:g}; make it 1.")
     return preset
 
 
-def _section(name: str, kind: type[Any], section: str, values: dict[str, Any]) -> Any:
-    unknown = sorted(set(values) - {f.name for f in fields(kind)})
-    if unknown:
-        raise PresetError(f"Preset {name}, {section}: {', '.join(unknown)} is not a setting; see config/presets.py.")
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise PresetError(f"Preset {name}, {section}: {error}; add what is missing.") from error
+def _section(name: str, kind: type[Any], section: str, values: Any) -> Any:
+    if not isinstance(values, dict):
+        raise PresetError(f"Preset {name}: {section} must be a table of settings; see config/presets.py.")
+    hints = get_type_hints(kind)
+    for key, value in values.items():
+        if key not in hints:
+            raise PresetError(f"Preset {name}, {section}: {key} is not a setting; see config/presets.py.")
+        if isinstance(value, list):
+            values[key] = value = tuple(value)
+        if not _fits(value, hints[key]):
+            raise PresetError(f"Preset {name}, {section}: {key} = {value!r} cannot be used; see config/presets.py.")
+    missing = [f.name for f in fields(kind) if f.name not in values and f.default is MISSING]
+    if missing:
+        raise PresetError(f"Preset {name}, {section}: {missing[0]} is missing; add it.")
+    return kind(**values)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value may stand where a field is typed so; numbers are never negative in a preset."""
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if get_origin(hint) in (Union, types.UnionType):
+        return any(_fits(value, option) for option in get_args(hint))
+    if get_origin(hint) is tuple:
+        inner = get_args(hint)
+        if not isinstance(value, tuple):
+            return False
+        options = [inner[0]] * len(value) if inner[-1] is ... else list(inner)
+        return len(value) == len(options) and all(map(_fits, value, options))
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return isinstance(value, hint)

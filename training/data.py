@@ -28,8 +28,8 @@ class Mixture:
     """
 
     def __init__(self, folder: Path, seed: int) -> None:
-        self.tokenizer = Tokenizer.load(folder)
         self.manifest: dict[str, Any] = read_manifest(folder)
+        self.tokenizer = Tokenizer.load(folder)
         self.sources = [
             Source(map_tokens(folder / source["bin"]), float(source["weight"])) for source in self.manifest["sources"]
         ]
@@ -40,8 +40,9 @@ class Mixture:
         """Inputs and targets, both (B, T); a target inside a memory prefix is -1: it is read, never written."""
         rows = torch.stack([self._window(self._next_source(), block_size) for _ in range(batch_size)])  # (B, T + 1)
         idx, targets = rows[:, :-1].contiguous(), rows[:, 1:].clone()  # (B, T)
-        memory, story = (self.tokenizer.control[name] for name in (MEMORY, STORY))
-        targets[inside_memory(targets, memory, story)] = -1
+        memory, story = self.tokenizer.control[MEMORY], self.tokenizer.control[STORY]
+        if memory is not None and story is not None:
+            targets[inside_memory(targets, memory, story)] = -1
         return idx, targets
 
     def state(self) -> list[int]:
@@ -79,12 +80,13 @@ class Mixture:
         return self._orders[key]
 
 
-def inside_memory(targets: Tensor, memory: int | None, story: int | None) -> Tensor:
+def inside_memory(targets: Tensor, memory: int, story: int) -> Tensor:
     """(B, T): which positions belong to a memory prefix, its control tokens included; a row may begin inside of one."""
     opens, closes = targets == memory, targets == story
     depth = (opens.int() - closes.int()).cumsum(1)  # 1 inside; 0 and -1 inside where the row began inside
     began_inside = depth.amin(1, keepdim=True) < 0  # (B, T) -> (B, 1)
-    return (depth + began_inside.int() > 0) | closes
+    inside: Tensor = (depth + began_inside.int() > 0) | closes
+    return inside
 
 
 def map_tokens(path: Path) -> Tensor:

@@ -18,7 +18,9 @@ class Muon(torch.optim.Optimizer):
     A fused matrix (query, key and value; gate and up) is several maps in one, and each is orthogonalised by itself.
     """
 
-    def __init__(self, params: Iterable[dict[str, Any]], lr: float, momentum: float = 0.95, weight_decay: float = 0.0) -> None:
+    def __init__(
+        self, params: Iterable[dict[str, Any]], lr: float, momentum: float = 0.95, weight_decay: float = 0.0
+    ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "parts": 1})
 
     @torch.no_grad()
@@ -48,7 +50,8 @@ def orthogonalize(matrix: Tensor, steps: int = 5) -> Tensor:
     for _ in range(steps):
         gram = x @ x.T  # (m, n) -> (m, m)
         x = a * x + (b * gram + c * gram @ gram) @ x  # (m, n)
-    return (x.T if tall else x).to(matrix.dtype)
+    result: Tensor = (x.T if tall else x).to(matrix.dtype)
+    return result
 
 
 def make_optimizers(model: GPT, preset: TrainPreset) -> list[torch.optim.Optimizer]:

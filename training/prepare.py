@@ -18,8 +18,8 @@ from config.presets import Preset, SourcePreset
 from engine.prompt import render_memory
 from engine.summary import Summary, split_sentences, summarize
 from engine.tokenizer import END_OF_TEXT, Tokenizer
-from training.corpus import file_sha256, held_out, read_documents
-from training.errors import CorpusError
+from training.corpus import file_sha256, held_out, join_documents, read_documents
+from training.errors import CorpusError, RunError
 from training.vocabulary import train_char, train_hybrid
 
 TOKENIZER_SAMPLE_BYTES = 30_000_000  # more text does not change the merges of a small vocabulary
@@ -35,7 +35,10 @@ def prepare(preset: Preset, data: Path, out: Path) -> None:
 
     Raises:
         CorpusError: a corpus is missing, damaged or empty.
+        RunError: the folder holds prepared data already, which a run may be reading.
     """
+    if (out / "manifest.json").exists():
+        raise RunError(f"{out} holds prepared data already; name another folder, or remove this one.")
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = make_tokenizer(preset, data)
     tokenizer.save(out)
@@ -53,9 +56,9 @@ def prepare(preset: Preset, data: Path, out: Path) -> None:
              "tokens": tokens, "bin": path.name}
         )  # fmt: skip
         print(f"{source.file}: {len(documents):,} documents, {size:,} bytes, {tokens:,} tokens", flush=True)
-    (out / "held_out.txt").write_text("".join(f"{text}\n{END_OF_TEXT}\n" for text in held_back), encoding="utf-8")
-    valid = list(read_documents(data / preset.valid))
-    (out / "valid.txt").write_text("".join(f"{text}\n{END_OF_TEXT}\n" for text in valid), encoding="utf-8")
+    (out / "held_out.txt").write_text(join_documents(held_back), encoding="utf-8", newline="")
+    valid = join_documents(list(read_documents(data / preset.valid)))
+    (out / "valid.txt").write_text(valid, encoding="utf-8", newline="")
     manifest = {"preset": preset.name, "vocab_size": tokenizer.vocab_size, "sources": sources,
                 "valid": {"file": preset.valid, "sha256": file_sha256(data / preset.valid)}}  # fmt: skip
     (out / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
@@ -73,7 +76,9 @@ def make_tokenizer(preset: Preset, data: Path) -> Tokenizer:
                 yield document[: int(budget)]
                 budget -= len(document)
 
-    return train_char(sample()) if preset.tokenizer.kind == "char" else train_hybrid(sample(), preset.tokenizer.vocab_size)
+    if preset.tokenizer.kind == "char":
+        return train_char(sample())
+    return train_hybrid(sample(), preset.tokenizer.vocab_size)
 
 
 def training_documents(data: Path, source: SourcePreset, held_back: list[str]) -> Iterator[str]:
@@ -116,14 +121,16 @@ def pack(preset: Preset, tokenizer: Tokenizer, documents: list[str], path: Path,
 
 def with_memory(tokenizer: Tokenizer, text: str, rng: random.Random, end_of_text: int, other: str) -> list[int]:
     """The text in two parts; between them an end-of-text and the memory of the first part, at times empty or wrong."""
-    sentences = split_sentences(text)
-    cut = text.find(sentences[rng.randrange(len(sentences) // 4, max(len(sentences) // 4 + 1, len(sentences) * 3 // 4))])
+    sentences = split_sentences(text) or [text]
+    quarter = len(sentences) // 4
+    cut = text.find(sentences[rng.randrange(quarter, max(quarter + 1, len(sentences) * 3 // 4))])
     first, rest = text[:cut], text[cut:]
     budget = rng.choice((150, 250, 400))  # characters
     draw = rng.random()
     told = "" if draw < EMPTY_SHARE else other if draw < EMPTY_SHARE + WRONG_SHARE else first
     summary = summarize(told, None, budget) if told else Summary()
-    pins = [s for s in split_sentences(rest) if 20 < len(s) < 120 and any(w in s for w in (" named ", " was a ", " had a "))]
+    facts = [s for s in split_sentences(rest) if any(words in s for words in (" named ", " was a ", " had a "))]
+    pins = [s for s in facts if 20 < len(s) < 120]
     chosen = tuple(pins[:1]) if rng.random() < PIN_SHARE else ()
     return [*tokenizer.encode(first), end_of_text, *render_memory(tokenizer, chosen, summary), *tokenizer.encode(rest)]
 

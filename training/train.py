@@ -1,14 +1,14 @@
-"""python -m training train --preset ember --data RUN/data --out RUN [--steps N] [--resume] [--compile]
+"""python -m training train --preset ember --data RUN/data --out RUN [--steps N] [--resume] [--compile] [--threads N]
 
 Reads from top to bottom: settings, data, model, optimizer, loop, checkpoint. A run that was stopped at any moment
-goes on with `--resume` as if it had not been: on one machine the curve is the same to the last digit.
+goes on with `--resume` as if it had not been: on one machine, with as many threads, the curve is the same to the last
+digit.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import sys
+import pickle
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,12 +19,14 @@ from torch import Tensor
 
 from config.presets import Preset
 from engine.model import GPT, GPTConfig
+from training.corpus import join_documents, read_documents
 from training.data import Mixture
 from training.errors import RunError
 from training.evaluate import bits_per_byte
 from training.optimizer import clip_gradients, make_optimizers, schedule
+from training.progress import Log
 
-VALID_BYTES = 100_000  # of the validation text for the curve; the whole file is for `evaluate`
+VALID_CHARS = 100_000  # of the validation text for the curve; the whole file is for `evaluate`
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class RunOptions:
     resume: bool = False
     compile: bool = False
     progress: bool = True
+    threads: int | None = None  # None: torch's choice
 
 
 def train(preset: Preset, options: RunOptions) -> None:
@@ -44,13 +47,16 @@ def train(preset: Preset, options: RunOptions) -> None:
         RunError: nothing to resume, a run in the way, or data that was prepared for another preset.
     """
     torch.manual_seed(preset.train.seed)
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
     if options.steps is not None:
         preset = replace(preset, train=replace(preset.train, steps=options.steps))
     settings = preset.train
 
     mixture = Mixture(options.data, settings.seed)
+    check_mixture(preset, mixture, options.data)
     config = model_config(preset, mixture.tokenizer.vocab_size)
-    valid = (options.data / "valid.txt").read_text(encoding="utf-8")[:VALID_BYTES].split("\n<|endoftext|>\n")[:-1]
+    valid = validation_sample(options.data / "valid.txt")
 
     model = GPT(config)
     model.initialize()
@@ -64,9 +70,11 @@ def train(preset: Preset, options: RunOptions) -> None:
         start, seconds, tokens = load_checkpoint(checkpoint, model, optimizers, mixture, config)
     elif checkpoint.exists():
         raise RunError(f"{options.out} holds a run already; add --resume to go on with it or name another folder.")
+    mixture.tokenizer.save(options.out)  # so that a run's folder is all that `export` needs
     log = Log(options.out / "log.jsonl", start, settings.steps, options.progress)
     print(f"{preset.name}: {model.parameter_count():,} parameters, vocabulary {config.vocab_size}", flush=True)
 
+    log.begin(start, tokens)
     for step in range(start, settings.steps):
         began = time.monotonic()
         batch_size, block_size = batch_shape(preset, step)
@@ -83,20 +91,44 @@ def train(preset: Preset, options: RunOptions) -> None:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         seconds, tokens = seconds + time.monotonic() - began, tokens + idx.numel()
-        row: dict[str, Any] = {"step": step + 1, "loss": round(loss.item(), 6), "norm": round(norm, 4), "rate": round(rate, 5),
-                               "tokens": tokens, "seconds": round(seconds, 1)}  # fmt: skip
+        row: dict[str, Any] = {
+            "step": step + 1, "loss": round(loss.item(), 6), "norm": round(norm, 4), "rate": round(rate, 5),
+            "tokens": tokens, "seconds": round(seconds, 1),
+        }  # fmt: skip
         last = step + 1 == settings.steps
         if (step + 1) % settings.valid_every == 0 or last:
             row |= bits_per_byte(model, mixture.tokenizer, valid, autocast=True).as_row()
-        if (step + 1) % settings.save_every == 0 or last:
-            save_checkpoint(checkpoint, model, optimizers, mixture, preset, config, step + 1, seconds, tokens)
         log.write(row)
+        if (step + 1) % settings.save_every == 0 or last:
+            log.sync()  # a resumed run trusts the rows up to its checkpoint
+            save_checkpoint(checkpoint, model, optimizers, mixture, preset, step + 1, seconds, tokens)
     log.close()
 
 
 def model_config(preset: Preset, vocab_size: int) -> GPTConfig:
     shape = asdict(preset.model)
     return GPTConfig(vocab_size=vocab_size, **shape)
+
+
+def check_mixture(preset: Preset, mixture: Mixture, folder: Path) -> None:
+    """Refuse data that was packed for another mixture: its shares, not the preset's, would be trained."""
+    wanted = [(source.file, source.weight) for source in preset.sources]
+    if wanted != [(source["file"], source["weight"]) for source in mixture.manifest["sources"]]:
+        raise RunError(f"{folder} was prepared for other corpora than preset {preset.name} names; prepare it again.")
+
+
+def validation_sample(path: Path) -> list[str]:
+    """The first whole documents within `VALID_CHARS`; of a single longer one, its beginning."""
+    chosen: list[str] = []
+    length = 0
+    for document in read_documents(path):
+        length += len(join_documents([document]))
+        if length > VALID_CHARS:
+            return chosen or [document[:VALID_CHARS]]
+        chosen.append(document)
+    if not chosen:
+        raise RunError(f"{path} holds no text; run `python -m training prepare` again.")
+    return chosen
 
 
 def batch_shape(preset: Preset, step: int) -> tuple[int, int]:
@@ -110,14 +142,14 @@ def batch_shape(preset: Preset, step: int) -> tuple[int, int]:
 
 
 def save_checkpoint(
-    path: Path, model: GPT, optimizers: list[torch.optim.Optimizer], mixture: Mixture, preset: Preset, config: GPTConfig,
+    path: Path, model: GPT, optimizers: list[torch.optim.Optimizer], mixture: Mixture, preset: Preset,
     step: int, seconds: float, tokens: int,
 ) -> None:  # fmt: skip
     """Everything that the next step depends on, in one file that is replaced only when it is whole."""
     state = {
         "model": model.state_dict(), "optimizers": [o.state_dict() for o in optimizers], "drawn": mixture.state(),
-        "config": asdict(config), "preset": asdict(preset), "manifest": mixture.manifest, "step": step, "seconds": seconds,
-        "tokens": tokens,
+        "config": asdict(model.config), "preset": asdict(preset), "manifest": mixture.manifest,
+        "step": step, "seconds": seconds, "tokens": tokens,
     }  # fmt: skip
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
@@ -130,7 +162,10 @@ def save_checkpoint(
 def read_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise RunError(f"{path} is missing; train first, or leave out --resume.")
-    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
+        raise RunError(f"{path} is damaged or no checkpoint; put back a copy of it, or train anew.") from error
     return state
 
 
@@ -139,8 +174,12 @@ def load_checkpoint(
 ) -> tuple[int, float, int]:
     """Restore all of it; returns steps done, seconds and tokens so far."""
     state = read_checkpoint(path)
-    if state["config"] != asdict(config):
-        raise RunError(f"{path} holds a model of another shape than the preset's; resume with the preset it began with.")
+    if GPTConfig(**state["config"]) != config:
+        raise RunError(f"{path} holds a model of another shape; resume with the preset it began with.")
+    if state["manifest"] != mixture.manifest:
+        raise RunError(f"{path} was trained on other data; resume with the data it began with.")
+    if len(state["optimizers"]) != len(optimizers):
+        raise RunError(f"{path} was trained with another optimizer; resume with the preset it began with.")
     model.load_state_dict(state["model"])
     for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
         rates = [group["initial_lr"] for group in optimizer.param_groups]
@@ -149,31 +188,3 @@ def load_checkpoint(
             group["initial_lr"] = rate  # the preset's, which may have been changed between two phases of a run
     mixture.restore(state["drawn"])
     return state["step"], state["seconds"], state["tokens"]
-
-
-class Log:
-    """Rows as JSON lines, and a progress line on a terminal or one row every so often elsewhere."""
-
-    def __init__(self, path: Path, start: int, steps: int, progress: bool) -> None:
-        kept = [line for line in path.read_text().splitlines() if json.loads(line)["step"] <= start] if path.exists() else []
-        path.write_text("".join(f"{line}\n" for line in kept))  # rows behind the checkpoint are written again
-        self._file = path.open("a")
-        self._start, self._steps, self._progress = start, steps, progress
-        self._began, self._tokens = time.monotonic(), None
-
-    def write(self, row: dict[str, Any]) -> None:
-        self._file.write(json.dumps(row) + "\n")
-        self._file.flush()
-        if not self._progress:
-            return
-        done, elapsed = row["step"] - self._start, time.monotonic() - self._began
-        left = elapsed / done * (self._steps - row["step"])
-        speed = row["tokens"] / max(row["seconds"], 1e-9)
-        text = f"step {row['step']}/{self._steps}  loss {row['loss']:.4f}  {speed:,.0f} tokens/s  {left / 60:.0f} min left"
-        if "bits_per_byte" in row:
-            print(f"\r{text}  valid {row['nats_per_token']:.4f} nats/token, {row['bits_per_byte']:.4f} bits/byte", flush=True)
-        elif sys.stdout.isatty():
-            print(f"\r{text}", end="", flush=True)
-
-    def close(self) -> None:
-        self._file.close()

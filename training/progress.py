@@ -1,0 +1,89 @@
+"""What a training run tells: its log file, and a bar on a terminal or a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any, TextIO
+
+RECENT = 50  # steps over which the speed is averaged
+REDRAW_SECONDS = 0.1
+BAR_WIDTH = 24
+
+
+class Log:
+    """Rows as JSON lines in a file. On a terminal a bar follows them; elsewhere each validation prints one line."""
+
+    def __init__(self, path: Path, start: int, steps: int, progress: bool, stream: TextIO | None = None) -> None:
+        kept = [line for line in _lines(path) if _step(line) <= start]
+        partial = path.with_suffix(".partial")
+        partial.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        partial.replace(path)  # rows behind the checkpoint are written again
+        self._file = path.open("a", encoding="utf-8")
+        self._steps, self._progress, self._stream = steps, progress, stream or sys.stdout
+        self._bar = progress and self._stream.isatty()
+        self._recent: deque[tuple[float, int, int]] = deque(maxlen=RECENT + 1)  # (time, step, tokens)
+        self._drawn = 0.0
+
+    def begin(self, step: int, tokens: int) -> None:
+        """The clock of speed and time left starts here."""
+        self._recent.append((time.monotonic(), step, tokens))
+
+    def write(self, row: dict[str, Any]) -> None:
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+        now, step = time.monotonic(), row["step"]
+        self._recent.append((now, step, row["tokens"]))
+        if not self._progress:
+            return
+        if "bits_per_byte" in row:
+            end = "\x1b[K\n" if self._bar else "\n"
+            valid = f"valid {row['nats_per_token']:.4f} nats/token, {row['bits_per_byte']:.4f} bits/byte"
+            self._print(f"step {step}/{self._steps}  {self._state(row)}  {valid}", end)
+        elif self._bar and now - self._drawn >= REDRAW_SECONDS:
+            self._drawn = now
+            filled = BAR_WIDTH * step // self._steps
+            bar = "#" * filled + "-" * (BAR_WIDTH - filled)
+            text = f"[{bar}] {100 * step // self._steps:3d} %  step {step}/{self._steps}  {self._state(row)}"
+            self._print(text[: shutil.get_terminal_size().columns - 1], "\x1b[K")  # a wrapped line could not be redrawn
+
+    def sync(self) -> None:
+        """Make sure that the rows so far survive a power cut."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        if self._bar:
+            self._print("", "\x1b[K")
+        self._file.close()
+
+    def _state(self, row: dict[str, Any]) -> str:
+        (then, first_step, first_tokens), (now, step, tokens) = self._recent[0], self._recent[-1]
+        elapsed = max(now - then, 1e-9)
+        left = (self._steps - step) * elapsed / max(1, step - first_step)
+        return f"loss {row['loss']:.4f}  {(tokens - first_tokens) / elapsed:,.0f} tokens/s  {clock(left)} left"
+
+    def _print(self, text: str, end: str) -> None:
+        print(f"\r{text}" if self._bar else text, end=end, file=self._stream, flush=True)
+
+
+def clock(seconds: float) -> str:
+    """h:mm:ss"""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+def _step(line: str) -> float:
+    """The step of a row; a row that was cut off when the machine stopped counts as one to write again."""
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
