@@ -95,11 +95,22 @@ def story_messages(lead: list[str], text: str) -> list[str]:
     text = harmless(text)
     if not lead:
         return split(text)
+    lead = _packed(lead)
     room = LIMIT - units(lead[-1]) - 1
     if room < LIMIT // 4:
         return [*lead, *split(text)]
     parts = split(text, first=room)
     return [*lead[:-1], "\n".join([lead[-1], *parts[:1]]), *parts[1:]]
+
+
+def _packed(parts: list[str]) -> list[str]:
+    packed = parts[:1]
+    for part in parts[1:]:
+        if units(packed[-1]) + 1 + units(part) <= LIMIT:
+            packed[-1] += "\n" + part
+        else:
+            packed.append(part)
+    return packed
 
 
 def _longest(text: str, room: int, newline: int = 1) -> int:

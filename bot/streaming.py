@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 INTERVAL = 1.1  # seconds between edits: the platform allows about five in five seconds, for all of a channel
 SLOWEST = 10.0
+FIRST_PAUSE = 0.25  # before the first message: what fails at once, or comes at once, needs none to say "Writing…"
 UNKNOWN_MESSAGE, TOO_OLD, ARCHIVED, INVALID_TOKEN, UNKNOWN_WEBHOOK = 10008, 30046, 50083, 50027, 10015
 _REPLACEABLE = {UNKNOWN_MESSAGE, TOO_OLD, INVALID_TOKEN, UNKNOWN_WEBHOOK}
 NO_MENTIONS = discord.AllowedMentions.none()
@@ -174,6 +175,10 @@ class MessageStream:
                 log.info("an abandoned message stays: %s", describe(error))
         self._posted, self._shown = [], []
 
+    async def close(self) -> None:
+        """No more edits; what stands there stays."""
+        await self._stop_pump()
+
     # How
 
     def _changed(self) -> None:
@@ -190,7 +195,7 @@ class MessageStream:
 
     async def _pump(self) -> None:
         clock = asyncio.get_running_loop().time
-        pause = 0.0
+        pause = min(FIRST_PAUSE, self._interval)
         while not self._hurry.is_set():
             try:
                 await asyncio.wait_for(self._hurry.wait(), pause)

@@ -1,0 +1,156 @@
+"""The Discord bot as a process: it connects, and goes away in good order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot.services import Services
+from bot.story_cog import StoryCog
+from bot.streaming import NO_MENTIONS, describe
+from bot.views import STORY_COG
+
+log = logging.getLogger(__name__)
+
+WRONG_TOKEN = "Discord refused the token: set MINIATURE_DISCORD_TOKEN to the one of your bot in the developer portal."
+BAD_TOKEN_CLOSE = 4004
+FIRST_DELAY, LONGEST_DELAY = 0.5, 60.0
+_UNREACHABLE = (OSError, aiohttp.ClientError, asyncio.TimeoutError, discord.GatewayNotFound, discord.HTTPException)
+
+
+class StoryTree(app_commands.CommandTree[Any]):
+    """What no cog can answer, such as a command of an older version that a client still shows."""
+
+    async def on_error(self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError, /) -> None:
+        log.warning("an interaction failed: %s", type(error).__name__)
+        if not interaction.response.is_done():
+            with contextlib.suppress(discord.HTTPException, OSError):
+                await interaction.response.send_message(
+                    "I do not know that command as you sent it: restart your app and try again.", ephemeral=True
+                )
+
+
+class StoryBot(commands.Bot):
+    """Needs no privileged intent, and hears of no messages."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        discord.VoiceClient.warn_nacl = False
+        super().__init__(
+            command_prefix=commands.when_mentioned,
+            help_command=None,
+            tree_cls=StoryTree,
+            intents=discord.Intents(guilds=True),
+            allowed_mentions=NO_MENTIONS,
+            member_cache_flags=discord.MemberCacheFlags.none(),
+            max_messages=None,
+            chunk_guilds_at_startup=False,
+        )
+
+    async def setup_hook(self) -> None:
+        await self.load_extension("bot.extension")
+        try:
+            await self.tree.sync()
+        except (discord.HTTPException, OSError) as error:
+            log.error("The commands could not be registered, the old ones stay: %s", describe(error))
+
+    async def leave(self) -> None:
+        """Stops what is being written, lets it be shown and stored, and disconnects."""
+        engine = asyncio.create_task(self.services.worker.close(drain=False))
+        if isinstance(cog := self.get_cog(STORY_COG), StoryCog):
+            await cog.gate.close()
+        await self.close()
+        await engine
+
+    async def on_ready(self) -> None:
+        log.info("ready in %d servers", len(self.guilds))
+
+    async def on_message(self, message: discord.Message, /) -> None:
+        """No prefix commands."""
+
+
+async def run_bot(services: Services) -> int:
+    """Runs until SIGTERM or SIGINT; gives the process's exit code. The services are closed by the caller."""
+    token = services.settings.discord_token
+    assert token is not None, "the terminal channel needs none"
+    logging.getLogger("discord.client").addFilter(_without_traceback)
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    bot = StoryBot(services)
+    connected = asyncio.create_task(_stay_connected(bot, token.get_secret_value()), name="gateway")
+    stopped = asyncio.create_task(stop.wait(), name="signals")
+    try:
+        await asyncio.wait({connected, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if stop.is_set():
+            log.info("going away")
+        await bot.leave()
+    finally:
+        for task in (connected, stopped):
+            if not task.done():
+                task.cancel()
+        await asyncio.wait({connected, stopped})
+    error = None if connected.cancelled() else connected.exception()
+    if error is None:
+        return 0
+    if _is_wrong_token(error):
+        print(WRONG_TOKEN, file=sys.stderr)
+        return 1
+    log.error("the connection to Discord ended for good: %s", describe(error), exc_info=error)
+    print("Discord ended the connection for good; the log says why.", file=sys.stderr)
+    return 1
+
+
+async def _stay_connected(bot: StoryBot, token: str) -> None:
+    """discord.py reconnects by itself once it was connected, but does not outlive a first attempt that fails."""
+    await _again_and_again(bot, "Discord", lambda: bot.login(token))
+    await _again_and_again(bot, "Discord's gateway", bot.connect)
+
+
+async def _again_and_again(bot: StoryBot, what: str, attempt: Callable[[], Awaitable[None]]) -> None:
+    delay = FIRST_DELAY
+    while not bot.is_closed():
+        try:
+            await attempt()
+            return
+        except (*_UNREACHABLE, AttributeError) as error:
+            # AttributeError: discord.py 2.7 looks for the session of a websocket that never was.
+            if _is_final(bot, error):
+                raise
+            pause = delay * random.uniform(0.5, 1.0)
+            log.warning("%s cannot be reached (%s): next attempt in %.1f s", what, describe(error), pause)
+        await asyncio.sleep(pause)
+        delay = min(2 * delay, LONGEST_DELAY)
+
+
+def _is_final(bot: StoryBot, error: Exception) -> bool:
+    if isinstance(error, AttributeError):
+        return bot.ws is not None
+    if isinstance(error, discord.HTTPException):
+        return error.status < 500 and error.status != 429
+    return False
+
+
+def _is_wrong_token(error: BaseException) -> bool:
+    if isinstance(error, discord.ConnectionClosed):
+        return error.code == BAD_TOKEN_CLOSE
+    return isinstance(error, discord.LoginFailure) or (isinstance(error, discord.HTTPException) and error.status == 401)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """discord.py logs each lost connection with its whole traceback: the kind of the error is enough."""
+    if record.exc_info and record.exc_info[1] is not None:
+        record.msg = f"{record.msg} ({describe(record.exc_info[1])})"
+        record.exc_info = None
+    return True

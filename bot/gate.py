@@ -1,0 +1,253 @@
+"""The one way in from Discord: who asks, whether they may, and what they hear when it fails.
+
+Every command, button and modal runs through `Gate.perform` with its action of `bot.access.ACTIONS`; `command` is how
+the cogs declare one, so that none can go without.
+"""
+
+import asyncio
+import contextlib
+import functools
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+from bot import access
+from bot.access import Role
+from bot.errors import BotError, InputError
+from bot.output import LIMIT, split
+from bot.services import Services
+from bot.session import ChannelSession
+from bot.streaming import INVALID_TOKEN, NO_MENTIONS, UNKNOWN_WEBHOOK, ChannelPlace, describe
+from engine import EngineError
+from memory import Author, StoreError
+
+log = logging.getLogger(__name__)
+
+TEACHING = "teaching"
+ASSIGNABLE = (Role.WRITER, Role.TEACHER, Role.KEEPER)
+KNOWN_ERRORS = (BotError, EngineError, StoreError)
+GONE = {INVALID_TOKEN, UNKNOWN_WEBHOOK, 10062}
+_FAILED = "Something went wrong on my side; it is in my log, and nothing that was saved is lost."
+_CLOSING = "I am about to restart: try again in a minute."
+
+Bot = commands.Bot | commands.AutoShardedBot
+Interaction = discord.Interaction[Any]
+P = ParamSpec("P")
+
+
+class Gated(Protocol):
+    """A cog that has a gate."""
+
+    gate: "Gate"
+
+
+C = TypeVar("C", bound=Gated)
+Callback = Callable[Concatenate[C, Interaction, P], Awaitable[None]]
+
+
+def command(
+    action: str, name: str, description: str, group: app_commands.Group | None = None, *, opens_modal: bool = False
+) -> Callable[[Callback[C, P]], app_commands.Command[Any, P, None]]:
+    """A slash command whose callback runs only when `action` is allowed; its own answer is for the asker alone."""
+
+    def declare(callback: Callback[C, P]) -> app_commands.Command[Any, P, None]:
+        @functools.wraps(callback)
+        async def run(cog: C, interaction: Interaction, *args: P.args, **options: P.kwargs) -> None:
+            work = functools.partial(callback, cog, interaction, *args, **options)
+            await cog.gate.perform(interaction, action, work, opens_modal=opens_modal)
+
+        make: Any = app_commands.command if group is None else group.command
+        result: app_commands.Command[Any, P, None] = make(
+            name=name, description=description, extras={"action": action}
+        )(run)
+        return result
+
+    return declare
+
+
+def group(name: str, description: str, *, dms: bool = True) -> app_commands.Group:
+    """A top-level group. No default permissions: who may do what is set by /access, for one command at a time."""
+    return app_commands.Group(
+        name=name,
+        description=description,
+        allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
+        allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=dms, private_channel=False),
+    )
+
+
+def scope(guild: int) -> str:
+    """Where a server's settings are stored."""
+    return f"guild:{guild}"
+
+
+def author(interaction: Interaction) -> Author:
+    return Author(interaction.user.id, interaction.user.display_name)
+
+
+class Gate:
+    """One per bot that has the extension loaded."""
+
+    def __init__(self, bot: Bot, services: Services, *, owned: bool = False) -> None:
+        """`owned`: the services are closed with the gate."""
+        self.bot, self.services, self._owned = bot, services, owned
+        self._running: set[asyncio.Task[Any]] = set()
+        self._writing: dict[ChannelSession, int] = {}
+        self._closing = False
+
+    # Who may
+
+    async def role(self, interaction: Interaction) -> Role:
+        """In direct messages everybody is a keeper: the channel is their own."""
+        user = interaction.user
+        owns = user.id in self.services.settings.owners or await self.bot.is_owner(user)
+        if interaction.guild_id is None:
+            return Role.OWNER if owns else Role.KEEPER
+        held = {role.id for role in user.roles} if isinstance(user, discord.Member) else set()
+        manages = interaction.permissions.manage_guild or interaction.permissions.administrator
+        assigned = await self.assigned(interaction.guild_id)
+        return access.role_of(owns_process=owns, manages_server=manages, held=held, assigned=assigned)
+
+    async def assigned(self, guild: int) -> dict[Role, int]:
+        """The Discord role that stands for each role of ours, where one was set."""
+        stored = await self.services.store.settings(scope(guild))
+        found = {role: stored.get(f"access.{role.name.lower()}") for role in ASSIGNABLE}
+        return {role: int(value) for role, value in found.items() if value is not None}
+
+    async def teaching(self, guild: int | None) -> bool:
+        """Off in a server until a keeper switches it on."""
+        return guild is None or await self.services.store.setting(scope(guild), TEACHING) == "on"
+
+    async def check(self, interaction: Interaction, action: str) -> None:
+        """Raises `NotAllowedError`, or `InputError` where nobody may do it here."""
+        access.require(action, await self.role(interaction))
+        if action == "teach.add" and not await self.teaching(interaction.guild_id):
+            raise InputError("Teaching is off in this server: a keeper switches it on with /access teaching.")
+
+    # What is done
+
+    async def perform(
+        self,
+        interaction: Interaction,
+        action: str,
+        work: Callable[[], Awaitable[object]],
+        *,
+        opens_modal: bool = False,
+    ) -> None:
+        """Acknowledges, checks, works; whatever fails is told to who asked, in one sentence."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
+        try:
+            if not opens_modal and not await self._acknowledge(interaction):
+                return
+            if self._closing:
+                raise InputError(_CLOSING)
+            await self.check(interaction, action)
+            await work()
+            await self._take_back(interaction)
+        except KNOWN_ERRORS as error:
+            log.info("%s refused: %s", action, type(error).__name__)
+            await self.say(interaction, str(error))
+        except (discord.HTTPException, OSError) as error:
+            log.warning("%s failed: %s", action, describe(error))
+            await self.say(interaction, _FAILED)
+        except Exception:
+            log.exception("%s failed", action)
+            await self.say(interaction, _FAILED)
+        finally:
+            self._running.discard(task)
+
+    async def _acknowledge(self, interaction: Interaction) -> bool:
+        """A button's message stays as it is; a command's answer is for the asker, or taken back."""
+        component = interaction.type is discord.InteractionType.component
+        try:
+            await interaction.response.defer(ephemeral=True, thinking=not component)
+        except (discord.HTTPException, OSError) as error:
+            log.warning("an interaction was not acknowledged: %s", describe(error))
+            return False
+        return True
+
+    async def say(self, interaction: Interaction, text: str, *, file: discord.File | None = None) -> None:
+        """An answer that only the asker sees; in the channel where the interaction has expired meanwhile."""
+        parts = split(text) or ["…"]
+        try:
+            await self._answer(interaction, parts, file)
+        except discord.HTTPException as error:
+            log.info("an answer did not arrive: %s", describe(error))
+            if error.code in GONE:
+                await self._post(interaction, parts[0])
+        except OSError as error:
+            log.info("an answer did not arrive: %s", describe(error))
+
+    async def _answer(self, interaction: Interaction, parts: list[str], file: discord.File | None) -> None:
+        interaction.extras["said"] = True
+        for index, part in enumerate(parts):
+            shown: dict[str, Any] = {"content": part, "ephemeral": True, "allowed_mentions": NO_MENTIONS}
+            if file is not None and index == len(parts) - 1:
+                shown["file"] = file
+            if interaction.response.is_done():
+                await interaction.followup.send(suppress_embeds=True, **shown)
+            else:
+                await interaction.response.send_message(suppress_embeds=True, **shown)
+
+    async def _post(self, interaction: Interaction, text: str) -> None:
+        try:
+            await self.place(interaction).send(text[:LIMIT], None)
+        except (discord.HTTPException, OSError) as error:
+            log.info("nor in the channel: %s", describe(error))
+
+    async def _take_back(self, interaction: Interaction) -> None:
+        """Nothing was to be said: the "is thinking" goes."""
+        if interaction.extras.get("said") or interaction.type is discord.InteractionType.component:
+            return
+        if interaction.response.type is not discord.InteractionResponseType.deferred_channel_message:
+            return
+        try:
+            await interaction.delete_original_response()
+        except (discord.HTTPException, OSError) as error:
+            log.info("an answer was not taken back: %s", describe(error))
+
+    def place(self, interaction: Interaction) -> ChannelPlace:
+        """The channel, for messages of its own. Raises `InputError` where the bot may not write there."""
+        assert interaction.channel_id is not None
+        may = interaction.app_permissions
+        thread = interaction.channel is not None and isinstance(interaction.channel, discord.Thread)
+        sends = may.send_messages_in_threads if thread else may.send_messages
+        if interaction.guild_id is not None and not (sends and may.view_channel):
+            wanted = "Send Messages in Threads" if thread else "Send Messages"
+            raise InputError(f"I may not write here: someone who manages the server must give me {wanted}.")
+        return ChannelPlace(self.bot.get_partial_messageable(interaction.channel_id, guild_id=interaction.guild_id))
+
+    # The end
+
+    @contextlib.contextmanager
+    def writing(self, session: ChannelSession) -> Iterator[None]:
+        """Sessions in here are stopped when the gate closes."""
+        self._writing[session] = self._writing.get(session, 0) + 1
+        try:
+            yield
+        finally:
+            self._writing[session] -= 1
+            if not self._writing[session]:
+                del self._writing[session]
+
+    async def close(self, patience: float = 5.0) -> None:
+        """Takes no more; stops what is being written and waits until it is shown and stored. Idempotent."""
+        self._closing = True
+        clock = asyncio.get_running_loop().time
+        end = clock() + patience
+        running = self._running - {asyncio.current_task()}
+        while running and clock() < end:
+            for session in list(self._writing):
+                session.stop()
+            _, running = await asyncio.wait(running, timeout=0.1)
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running, timeout=1.0)
+        if self._owned:
+            await self.services.close(drain=False)
