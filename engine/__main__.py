@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import unicodedata
 from dataclasses import asdict
 from pathlib import Path
 
@@ -188,7 +189,7 @@ def read_lessons(path: Path):  # type: ignore[no-untyped-def]  # list[Lesson]
 
 def printable(text: str) -> str:
     """Text that cannot command the terminal: control characters other than line breaks and tabs are left out."""
-    return "".join(c for c in text if c in "\n\t" or c.isprintable() or not c.isascii() and not 0x7F <= ord(c) <= 0x9F)
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs"))
 
 
 def print_json(value: object) -> None:

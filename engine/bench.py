@@ -6,6 +6,7 @@ import resource
 import statistics
 import sys
 import time
+from functools import partial
 
 import torch
 
@@ -24,7 +25,7 @@ def bench(engine: Engine) -> dict[str, float | int | str]:
     for _ in range(ROUNDS):
         times: list[float] = []
         began = time.perf_counter()
-        done = engine.generate(PROMPT, sampling, on_piece=lambda piece, t=times: t.append(time.perf_counter()))
+        done = engine.generate(PROMPT, sampling, on_piece=partial(_mark, times))
         firsts.append(times[0] - began)
         speeds.append((done.tokens - 1) / (times[-1] - times[0]))
         characters.append(len(done.text) / done.seconds)
@@ -42,6 +43,10 @@ def bench(engine: Engine) -> dict[str, float | int | str]:
         "threads": torch.get_num_threads(),
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
     }
+
+
+def _mark(times: list[float], piece: str) -> None:
+    times.append(time.perf_counter())
 
 
 def read_bandwidth(engine: Engine) -> float:

@@ -30,13 +30,15 @@ PLACE = re.compile(
 )
 # Words that open a fact worth keeping: who somebody is, what he wants, what changed hands, what was promised.
 CUES = frozenset(
-    "named called wanted wants wished promised lost found gave took stole hid secret must never always because decided"
-    " became married died born lived loved hated afraid hurt broke saved told treasure key map letter magic magical".split()
+    "named called wanted wants wished promised lost found gave took stole hid secret must never always because "
+    " decided became married died born lived loved hated afraid hurt broke saved told treasure key map letter"
+    " magic magical".split()
 )
 # Capitalised words that are no names.
 NOT_NAMES = frozenset(
     "I I'm I'll I've I'd Oh Ah Yes No Hello Hi Hey Please Thanks Thank Wow Sorry Okay Ok Monday Tuesday Wednesday"
-    " Thursday Friday Saturday Sunday January February March April May June July August September October November December"
+    " Thursday Friday Saturday Sunday January February March April May June July August September October"
+    " November December"
     " Christmas God Lord The A An And But So Then When What Why Who Where How He She It They We You His Her My Our Your"
     " Their This That These Those There Here If As At In On Of To For From With One Once Let Let's Don't Do Can Not Now"
     " Well Chapter CHAPTER Mr Mrs Miss Dr Sir English French German American".split()

@@ -2,8 +2,8 @@
 
 Every lesson is seen alone, behind story openings and with small rewrites of its prompt, since recall under a
 paraphrase comes from the data. Loss on the answer only. A KL term keeps what the model says elsewhere near the base:
-the elsewhere is text that the base itself wrote (Li & Hoiem 2017, "Learning without Forgetting"). The same base, lessons
-and settings always give the same adapter.
+the elsewhere is text that the base itself wrote (Li & Hoiem 2017, "Learning without Forgetting"). The same base,
+lessons and settings always give the same adapter.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ class Lesson:
 class TeachParams:
     """Chosen by the sweep in docs/experiments.md."""
 
-    max_steps: int = 80
-    lr: float = 4e-3
-    kl_weight: float = 3.0
+    max_steps: int = 120
+    lr: float = 6e-3
+    kl_weight: float = 10.0
     variants: int = 4  # of every lesson, in each step
-    max_rows: int = 24  # in a step; with many lessons fewer variants of each
+    max_rows: int = 40  # in a step; with many lessons fewer variants of each, but never fewer than two
     grad_clip: float = 1.0
     settled: int = 3  # steps in a row with every answer's tokens likeliest, and nearly sure, end the training
     sure: float = 0.1  # nats per token
@@ -123,7 +123,7 @@ def train_units(
         base = F.log_softmax(model(replay).float(), -1)  # (B, T) -> (B, T, V)
     loss, settled, step = float("inf"), 0, 0
     while step < params.max_steps and settled < params.settled and not cancelled():
-        per_lesson = max(1, min(params.variants, params.max_rows // len(lessons)))
+        per_lesson = max(2, min(params.variants, params.max_rows // len(lessons)))
         texts = [variant(lesson, openings, rng, plain=i == 0) for lesson in lessons for i in range(per_lesson)]
         idx, targets = answer_batch(tokenizer, texts, model.config.block_size)  # (B, T)
         logits = model(idx, taught=groups).float()  # (B, T, V)
