@@ -45,7 +45,7 @@ class Settings(BaseSettings):
     max_new_tokens: int = Field(160, ge=8, le=4096)
 
     queue_size: int = Field(32, ge=1, le=10_000)  # requests that may wait before further ones are refused
-    threads: int | None = Field(None, ge=1, le=256)  # of the engine; none: one, which small models do not outgrow
+    threads: int = Field(1, ge=1, le=256)  # of the engine: small models do not outgrow one
     log_level: LogLevel = "INFO"
 
     @property
