@@ -59,8 +59,8 @@ def write_corpora(folder: Path) -> Path:
     for name, count in (("stories.txt.xz", 60), ("notes_synthetic.txt", 40), ("valid.txt", 4)):
         text = "".join(f"{story(rng, rng.randrange(1, 12))}\n{SEPARATOR}\n" for _ in range(count))
         (folder / name).write_bytes(lzma.compress(text.encode()) if name.endswith(".xz") else text.encode())
-    credits = "doc\ttitle\ttext_author\tlicence\n0\tThe Key\tA. Author\tCC BY\n1\tThe Map\tÉ. Other\tCC BY\n"
-    (folder / "notes_synthetic.credits.tsv").write_text(credits, encoding="utf-8")
+    credited = "doc\ttitle\ttext_author\tlicence\n0\tThe Key\tA. Author\tCC BY\n1\tThe Map\tÉ. Other\tCC BY\n"
+    (folder / "notes_synthetic.credits.tsv").write_text(credited, encoding="utf-8")
     return folder
 
 

@@ -75,9 +75,9 @@ def test_the_figure_in_the_card_is_what_evaluate_prints(
 
 
 def test_authors_are_credited_beside_the_weights(exported: Path) -> None:
-    credits = (exported / "CREDITS.tsv").read_text(encoding="utf-8").splitlines()
-    assert credits[0].split("\t") == ["corpus", "doc", "title", "text_author", "licence"]
-    assert credits[2].split("\t") == ["notes_synthetic", "1", "The Map", "É. Other", "CC BY"]
+    credited = (exported / "CREDITS.tsv").read_text(encoding="utf-8").splitlines()
+    assert credited[0].split("\t") == ["corpus", "doc", "title", "text_author", "licence"]
+    assert credited[2].split("\t") == ["notes_synthetic", "1", "The Map", "É. Other", "CC BY"]
 
 
 def test_replace_writes_the_same_weights_again(ground: Ground, exported: Path) -> None:
