@@ -17,8 +17,11 @@ def main(arguments: list[str] | None = None) -> int:
     args = build_parser().parse_args(arguments)
     try:
         args.run_command(args)
-    except (TrainingError, EngineError, PresetError, OSError) as error:
+    except (TrainingError, EngineError, PresetError) as error:
         print(f"training: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"training: {error.filename or 'a file'} cannot be used: {error.strerror}.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("training: stopped; a training run goes on from its last checkpoint with --resume.", file=sys.stderr)
