@@ -39,9 +39,10 @@ class Job(Generic[T]):
     def done(self) -> bool:
         return self._result.done()
 
-    async def moved(self) -> int:
-        """Wait until the position changed, or the job is done; gives the position."""
-        if not self.done:
+    async def moved(self, seen: int | None = None) -> int:
+        """Wait until the position is another than `seen` (left out: than now), or the job is done; gives it."""
+        seen = self.position if seen is None else seen
+        while self.position == seen and not self.done:
             await self._place_changed.wait()
         return self.position
 

@@ -30,18 +30,31 @@ PLACE = re.compile(
 )
 # Words that open a fact worth keeping: who somebody is, what he wants, what changed hands, what was promised.
 CUES = frozenset(
-    "named called wanted wants wished promised lost found gave took stole hid secret must never always because "
-    " decided became married died born lived loved hated afraid hurt broke saved told treasure key map letter"
-    " magic magical".split()
+    (
+        "named called wanted wants wished promised lost found gave took stole hid secret must never always "
+        "because decided became married died born lived loved hated afraid hurt broke saved told treasure key map "
+        "letter magic magical"
+    ).split()
+)
+# What a person at the start of a sentence does next.
+ACTS = frozenset(
+    (
+        "and was is had has said says did does saw went ran met took gave told found felt knew thought came made "
+        "could would sat stood smiled held heard kept left put got began let flew swam swung sang ate drank fell "
+        "grew threw lives"
+    ).split()
 )
 # Capitalised words that are no names.
 NOT_NAMES = frozenset(
-    "I I'm I'll I've I'd Oh Ah Yes No Hello Hi Hey Please Thanks Thank Wow Sorry Okay Ok Monday Tuesday Wednesday"
-    " Thursday Friday Saturday Sunday January February March April May June July August September October"
-    " November December"
-    " Christmas God Lord The A An And But So Then When What Why Who Where How He She It They We You His Her My Our Your"
-    " Their This That These Those There Here If As At In On Of To For From With One Once Let Let's Don't Do Can Not Now"
-    " Well Chapter CHAPTER Mr Mrs Miss Dr Sir English French German American".split()
+    (
+        "I I'm I'll I've I'd Oh Ah Yes No Hello Hi Hey Please Thanks Thank Wow Sorry Okay Ok Monday Tuesday "
+        "Wednesday Thursday Friday Saturday Sunday January February March April May June July August September "
+        "October November December Christmas God Lord The A An And But So Then When What Why Who Where How He She "
+        "It They We You His Her My Our Your Their This That These Those There Here If As At In On Of To For From "
+        "With One Once Let Let's Don't Do Can Not Now Well Everyone Everybody Everything Nobody Nothing Someone "
+        "Somebody Something All Both Some Many Most Each Suddenly Finally Soon Later After Before While Chapter "
+        "CHAPTER Mr Mrs Miss Dr Sir English French German American"
+    ).split()
 )
 
 
@@ -99,10 +112,13 @@ def find_names(text: str, known: tuple[str, ...] = ()) -> tuple[str, ...]:
     counts: Counter[str] = Counter()
     for sentence in split_sentences(text):
         words = [word.removesuffix("'s") for word in WORD.findall(sentence)]
-        # The first word of a sentence is capitalised anyway; it counts only for names that are known from elsewhere.
         counts.update(word for word in words[1:] if word[0].isupper() and len(word) > 1)
+        # The first word of a sentence is capitalised anyway; it counts where it acts like a person.
+        if len(words) > 1 and words[0][0].isupper() and (words[1] in ACTS or words[1].endswith("ed")):
+            counts[words[0]] += 1
     counts.update(dict.fromkeys(NAMING.findall(text), 3))
-    fresh = [name for name, count in counts.most_common() if name not in NOT_NAMES and not name.isupper() and count > 1]
+    named = [name for name, count in counts.items() if count > 1 and name not in NOT_NAMES and not name.isupper()]
+    fresh = sorted(named, key=lambda name: (-counts[name], text.find(name)))
     return _merge(fresh, known, MAX_NAMES)
 
 

@@ -1,0 +1,118 @@
+"""Tokenizer, summary and prompt: everything between text and ids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine import Context, PromptError, Summary, Tokenizer, TokenizerError
+from engine.prompt import fit, render
+from engine.summary import summarize
+from tests.conftest import SAMPLE
+from training.vocabulary import train_char, train_hybrid
+
+HYBRID = train_hybrid([SAMPLE] * 4, 300)
+CHAR = train_char([SAMPLE] * 200)
+
+
+@given(st.text())
+def test_any_text_comes_back_from_a_hybrid(text: str) -> None:
+    clean = text.encode("utf-8", "replace").decode()
+    assert HYBRID.decode(HYBRID.encode(text)) == clean
+
+
+@given(st.text(alphabet=st.sampled_from(SAMPLE)))
+def test_known_characters_come_back_from_a_char_vocabulary(text: str) -> None:
+    ids = CHAR.encode(text)
+    assert len(ids) == len(text)
+    assert CHAR.decode(ids) == text
+
+
+@given(st.text(max_size=60))
+def test_streamed_pieces_are_the_whole_text(text: str) -> None:
+    ids = HYBRID.encode(text)
+    decoder = HYBRID.stream()
+    pieces = [decoder.push(i) for i in ids]
+    assert "".join(pieces) + decoder.flush() == HYBRID.decode(ids)
+
+
+def test_a_character_is_never_shown_in_halves() -> None:
+    decoder = HYBRID.stream()
+    pieces = [decoder.push(i) for i in HYBRID.encode("a🐉b")]
+    assert "\ufffd" not in "".join(pieces)
+
+
+@pytest.mark.parametrize("name", ["<|endoftext|>", "<|memory|>", "<|story|>"])
+@pytest.mark.parametrize("tokenizer", [HYBRID, CHAR])
+def test_typed_text_never_becomes_a_control_token(tokenizer: Tokenizer, name: str) -> None:
+    assert not set(tokenizer.encode(f"x {name} y")) & set(tokenizer.control.values())
+
+
+def test_a_missing_or_damaged_tokenizer_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(TokenizerError, match="is missing"):
+        Tokenizer.load(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(TokenizerError, match="not a readable tokenizer"):
+        Tokenizer.load(tmp_path)
+
+
+@settings(deadline=None)
+@given(st.text(max_size=400), st.integers(1, 60))
+def test_what_fits_is_the_end_of_the_text(text: str, room: int) -> None:
+    text = text.encode("utf-8", "replace").decode()
+    ids, offset = fit(HYBRID, text, room)
+    assert len(ids) <= room
+    assert HYBRID.decode(ids) in (text[offset:], HYBRID.decode(HYBRID.encode(text[offset:])[-room:]))
+
+
+def test_the_window_begins_with_a_sentence() -> None:
+    story = "Tom ran home. " * 60
+    _, offset = fit(HYBRID, story, 50)
+    assert story[offset:].startswith("Tom ran home.")
+
+
+def test_memory_stands_before_the_story_and_pins_survive_a_long_one() -> None:
+    summary = Summary(("Mira",), ("the forest",), ("Mira found a key.",))
+    ids = render(HYBRID, Context(("Mira is a fox.",), summary, "Once upon a time. " * 40), 120)
+    text = HYBRID.decode(ids)
+    assert len(ids) <= 120
+    assert text.startswith("Facts: Mira is a fox.\nNames: Mira")
+    assert text.rstrip().endswith("Once upon a time.")
+
+
+def test_pins_that_leave_no_room_are_refused() -> None:
+    with pytest.raises(PromptError, match="pinned facts"):
+        render(HYBRID, Context(pins=("A fact. " * 100,), text="Once"), 100)
+
+
+def test_a_summary_keeps_names_places_and_facts_within_its_budget() -> None:
+    end = "Then Mira and Tom found a secret door in the old house. Tom was afraid. "
+    text = SAMPLE + "The sun was warm. " * 30 + end
+    summary = summarize(text, None, 220)
+    assert {"Mira", "Tom"} <= set(summary.names)
+    assert any("forest" in place or "house" in place for place in summary.places)
+    assert any("secret" in sentence or "named Mira" in sentence for sentence in summary.sentences)
+    assert sum(len(line) + 1 for line in summary.lines()) <= 220
+    assert Summary.from_json(summary.to_json()) == summary
+
+
+@settings(deadline=None)
+@given(st.lists(st.text(max_size=200), max_size=6), st.integers(0, 300))
+def test_folding_any_text_stays_within_reason(parts: list[str], budget: int) -> None:
+    summary: Summary | None = None
+    for part in parts:
+        summary = summarize(part, summary, budget)
+        assert sum(len(sentence) + 1 for sentence in summary.sentences) <= max(budget, 0)
+        assert len(summary.names) <= 8
+        assert len(summary.places) <= 4
+
+
+def test_the_heroes_of_the_beginning_are_still_known_at_the_end() -> None:
+    summary = summarize(SAMPLE, None, 300)
+    for n in range(12):
+        crowd = f"Then Anna{n} met Otto{n}. Later Anna{n} and Otto{n} went home. "
+        summary = summarize(crowd, summary, 300)
+    assert "Mira" in summary.names

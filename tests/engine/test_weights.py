@@ -1,0 +1,148 @@
+"""Weights folders and adapters that are whole, damaged or hostile."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from engine import AdapterError, Context, Engine, EngineError, Lesson, SamplingParams, TeachParams
+from engine.adapter import pack_adapter, unpack_adapter
+
+GREEDY = SamplingParams(max_new_tokens=24, temperature=0)
+BRIEF = TeachParams(max_steps=6)
+
+
+@pytest.fixture
+def folder(tiny_weights: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_weights, tmp_path / "weights"))
+
+
+def change_config(folder: Path, **values: Any) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def change_tensors(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors")
+
+
+def spoil(name: str, value: float) -> Callable[[dict[str, torch.Tensor]], None]:
+    return lambda tensors: tensors[name].view(-1)[3:4].fill_(value)  # type: ignore[return-value]
+
+
+NORM = "model.norm.weight"
+HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no config": (lambda f: (f / "config.json").unlink(), "config.json"),
+    "no weights": (lambda f: (f / "model.safetensors").unlink(), "model.safetensors"),
+    "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "tokenizer.json"),
+    "config is a list": (lambda f: (f / "config.json").write_text("[]"), "not a JSON object"),
+    "config is noise": (lambda f: (f / "config.json").write_bytes(b"\xff\x00{"), "not readable JSON"),
+    "config nests without end": (lambda f: (f / "config.json").write_text("[" * 100_000), "config.json"),
+    "another architecture": (lambda f: change_config(f, model_type="mamba"), "mamba"),
+    "huge shape": (lambda f: change_config(f, hidden_size=2**20, num_attention_heads=2), "do not fit"),
+    "negative layers": (lambda f: change_config(f, num_hidden_layers=-1), "num_hidden_layers"),
+    "true for a number": (lambda f: change_config(f, vocab_size=True), "vocab_size"),
+    "wrong width": (lambda f: change_config(f, intermediate_size=65), "shape"),
+    "odd heads": (lambda f: change_config(f, num_attention_heads=3), "heads"),
+    "another activation": (lambda f: change_config(f, hidden_act="gelu"), "silu"),
+    "truncated file": (
+        lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-7]), "damaged",
+    ),
+    "an empty file": (lambda f: (f / "model.safetensors").write_bytes(b""), "damaged"),
+    "a pickle": (lambda f: (f / "model.safetensors").write_bytes(b"\x80\x04\x95" + b"x" * 64), "damaged"),
+    "not a number": (lambda f: change_tensors(f, spoil(NORM, float("nan"))), "no numbers"),
+    "infinite": (lambda f: change_tensors(f, spoil(NORM, float("inf"))), "no numbers"),
+    "one tensor too few": (lambda f: change_tensors(f, lambda t: t.__delitem__(NORM)), NORM),
+    "one tensor too many": (lambda f: change_tensors(f, lambda t: t.update(extra=torch.ones(1))), "extra"),
+    "integers": (lambda f: change_tensors(f, lambda t: t.update({NORM: torch.ones(32, dtype=torch.int16)})), "type"),
+    "vocabulary too small": (lambda f: change_config(f, vocab_size=100), "tokenizer has"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_folder_that_is_not_sound_is_refused_in_one_sentence(folder: Path, name: str) -> None:
+    damage, told = HOSTILE[name]
+    damage(folder)
+    with pytest.raises(EngineError) as caught:
+        Engine.load(folder)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="no weights folder"):
+        Engine.load(tmp_path / "nowhere")
+
+
+def test_a_file_that_changes_on_disk_does_not_change_the_running_model(folder: Path) -> None:
+    engine = Engine.load(folder)
+    before = engine.generate("Once upon", GREEDY).text
+    path = folder / "model.safetensors"
+    path.write_bytes(b"\xff" * path.stat().st_size)
+    assert engine.generate("Once upon", GREEDY).text == before
+
+
+def test_a_blank_adapter_is_the_base_bit_for_bit(tiny_weights: Path) -> None:
+    engine = Engine.load(tiny_weights)
+    taught = engine.teach([Lesson("The fox is named", "Zorblax")], BRIEF)
+    groups = unpack_adapter(taught.adapter, engine.model.config, engine.base_id)
+    blank = pack_adapter([g and g._replace(down=torch.zeros_like(g.down)) for g in groups], engine.base_id)
+    ids = torch.tensor([[3, 9, 27, 81, 243]])
+    base = Engine.load(tiny_weights).model(ids)
+    for adapter in (None, blank, None):
+        engine.generate(Context(text="x"), SamplingParams(max_new_tokens=1), adapter=adapter)
+        assert torch.equal(engine.model(ids), base)
+    engine.generate(Context(text="x"), SamplingParams(max_new_tokens=1), adapter=taught.adapter)
+    assert not torch.equal(engine.model(ids), base)
+    engine.generate(Context(text="x"), SamplingParams(max_new_tokens=1))
+    assert torch.equal(engine.model(ids), base)
+
+
+def test_the_units_in_place_do_what_they_did_in_training(tiny_weights: Path) -> None:
+    engine = Engine.load(tiny_weights)
+    blob = engine.teach([Lesson("The fox is named", "Zorblax")], TeachParams(max_steps=20)).adapter
+    groups = unpack_adapter(blob, engine.model.config, engine.base_id)
+    apart = [g and type(g)(*(t.float() for t in g)) for g in groups]
+    ids = torch.tensor([[3, 9, 27, 81, 243]])
+    expected = Engine.load(tiny_weights).model(ids, taught=apart)
+    engine.generate("x", SamplingParams(max_new_tokens=1), adapter=blob)
+    torch.testing.assert_close(engine.model(ids), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_the_same_lessons_give_the_same_bytes(tiny_weights: Path) -> None:
+    lessons = [Lesson("The fox is named", "Zorblax"), Lesson("The key opens", "the old door.")]
+    first = Engine.load(tiny_weights).teach(lessons, BRIEF).adapter
+    engine = Engine.load(tiny_weights)
+    engine.teach([Lesson("Something", "else")], BRIEF)
+    engine.generate("Once", GREEDY)
+    assert engine.teach(lessons, BRIEF).adapter == first
+
+
+def test_an_adapter_of_other_weights_or_a_damaged_one_is_refused(tiny_weights: Path, other_tiny_weights: Path) -> None:
+    engine, other = Engine.load(tiny_weights), Engine.load(other_tiny_weights)
+    blob = engine.teach([Lesson("The fox is named", "Zorblax")], BRIEF).adapter
+    with pytest.raises(AdapterError, match="other base weights"):
+        other.generate("Once", GREEDY, adapter=blob)
+    for damaged in (b"", b"\x00" * 8, blob[:-1], blob[:40], b"\xff" * len(blob), blob + b"x"):
+        with pytest.raises(AdapterError):
+            engine.generate("Once", GREEDY, adapter=damaged)
+
+
+@pytest.mark.parametrize(
+    ("lessons", "told"),
+    [([], "no lesson"), ([Lesson(" ", "x")], "both"), ([Lesson("x", "\n")], "both"),
+     ([Lesson("x", "y " * 500)], "too long"),
+     ([Lesson(f"x{i}", "y") for i in range(65)], "more than one channel")],
+)  # fmt: skip
+def test_lessons_that_cannot_be_taught_are_named(tiny_weights: Path, lessons: list[Lesson], told: str) -> None:
+    with pytest.raises(EngineError, match=told):
+        Engine.load(tiny_weights).teach(lessons)
