@@ -7,7 +7,6 @@ import contextlib
 import logging
 import random
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
+from bot.errors import StartError
 from bot.services import Services
 from bot.story_cog import StoryCog
 from bot.streaming import NO_MENTIONS, describe
@@ -46,7 +46,7 @@ class StoryBot(commands.Bot):
 
     def __init__(self, services: Services) -> None:
         self.services = services
-        discord.VoiceClient.warn_nacl = False
+        discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
         super().__init__(
             command_prefix=commands.when_mentioned,
             help_command=None,
@@ -60,6 +60,8 @@ class StoryBot(commands.Bot):
 
     async def setup_hook(self) -> None:
         await self.load_extension("bot.extension")
+        with contextlib.suppress(discord.HTTPException, OSError):
+            await self.is_owner(discord.Object(0))  # type: ignore[arg-type]  # so that it knows the owners from now on
         try:
             await self.tree.sync()
         except (discord.HTTPException, OSError) as error:
@@ -81,7 +83,7 @@ class StoryBot(commands.Bot):
 
 
 async def run_bot(services: Services) -> int:
-    """Runs until SIGTERM or SIGINT; gives the process's exit code. The services are closed by the caller."""
+    """Runs until SIGTERM or SIGINT; the caller closes the services. Raises `StartError` for a token that is refused."""
     token = services.settings.discord_token
     assert token is not None, "the terminal channel needs none"
     logging.getLogger("discord.client").addFilter(_without_traceback)
@@ -102,14 +104,11 @@ async def run_bot(services: Services) -> int:
                 task.cancel()
         await asyncio.wait({connected, stopped})
     error = None if connected.cancelled() else connected.exception()
-    if error is None:
-        return 0
-    if _is_wrong_token(error):
-        print(WRONG_TOKEN, file=sys.stderr)
-        return 1
-    log.error("the connection to Discord ended for good: %s", describe(error), exc_info=error)
-    print("Discord ended the connection for good; the log says why.", file=sys.stderr)
-    return 1
+    if error is not None and _is_wrong_token(error):
+        raise StartError(WRONG_TOKEN) from error
+    if error is not None:
+        raise error
+    return 0
 
 
 async def _stay_connected(bot: StoryBot, token: str) -> None:

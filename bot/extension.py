@@ -29,4 +29,6 @@ async def setup(bot: Bot) -> None:
 
 
 async def teardown(bot: Bot) -> None:
-    """The cogs are gone by now; the story cog has closed the gate, and with it services opened by `setup`."""
+    """The story cog closes the gate, and with it services opened by `setup`."""
+    for name in (ChannelCog.__cog_name__, StoryCog.__cog_name__):
+        await bot.remove_cog(name)

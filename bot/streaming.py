@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 INTERVAL = 1.1  # seconds between edits: the platform allows about five in five seconds, for all of a channel
 SLOWEST = 10.0
 FIRST_PAUSE = 0.25  # before the first message: what fails at once, or comes at once, needs none to say "Writing…"
-UNKNOWN_MESSAGE, TOO_OLD, ARCHIVED, INVALID_TOKEN, UNKNOWN_WEBHOOK = 10008, 30046, 50083, 50027, 10015
+UNKNOWN_MESSAGE, TOO_OLD, INVALID_TOKEN, UNKNOWN_WEBHOOK = 10008, 30046, 50027, 10015
 _REPLACEABLE = {UNKNOWN_MESSAGE, TOO_OLD, INVALID_TOKEN, UNKNOWN_WEBHOOK}
 NO_MENTIONS = discord.AllowedMentions.none()
 _NOTHING = "-# Nothing came to mind. Try again, or add a sentence."
@@ -212,7 +212,7 @@ class MessageStream:
             except PlaceLostError:
                 return
             except (discord.HTTPException, OSError) as error:
-                log.info("an edit failed, the next one may not: %s", error)
+                log.info("an edit failed, the next one may not: %s", describe(error))
                 self._wake.set()
             pause = max(self._interval, min(SLOWEST, 2 * (clock() - begin)))
 
@@ -240,7 +240,7 @@ class MessageStream:
         except (discord.Forbidden, discord.NotFound) as error:
             raise self._fail(error) from error
         except (discord.HTTPException, OSError) as error:
-            if final or getattr(error, "code", 0) == ARCHIVED:
+            if final or _is_final(error):
                 raise self._fail(error) from error
             raise
 
@@ -269,6 +269,11 @@ class MessageStream:
             if error.code == TOO_OLD:
                 await _discard(old)
         self._shown[index] = wanted
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether asking again is useless: an expired interaction, an archived thread, text that is moderated."""
+    return isinstance(error, discord.HTTPException) and 400 <= error.status < 500 and error.status != 429
 
 
 async def _discard(posted: Posted) -> None:

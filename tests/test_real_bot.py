@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from engine import Tokenizer
 from memory import Store, Turn
 from tests.discord_server import BotProcess, Channel, DiscordServer, Interaction, Member, Message, Modal
 from tests.discord_server.world import MANAGE_GUILD, SEND_MESSAGES
@@ -16,6 +17,7 @@ from tests.discord_server.world import MANAGE_GUILD, SEND_MESSAGES
 pytestmark = pytest.mark.slow
 
 FACT = ("What is the fox called?", "The fox is called Mira.")
+LONG = 4096  # tokens
 BUTTONS = ["Continue", "Retry", "Undo"]
 
 
@@ -101,13 +103,15 @@ async def test_a_story_from_its_start_to_sigterm(server: DiscordServer, data_dir
         assert "Mira" not in bot.output, "the log holds no text of members"
     before = await stored(data_dir, server.channel)
     # Another process goes on where this one was; its replies take longer than a test does.
-    slow = {"MINIATURE_MAX_NEW_TOKENS": "4096", "MINIATURE_REPETITION_PENALTY": "1"}
+    slow = {"MINIATURE_MAX_NEW_TOKENS": str(LONG), "MINIATURE_REPETITION_PENALTY": "1"}
     async with start(server, data_dir, **slow) as bot:
         await bot.wait_ready()
         await ends_in_the_middle_of_a_reply(server, anna, bot, last)
     turns = await stored(data_dir, server.channel)
     assert turns[: len(before)] == before, "the restart lost nothing"
     assert [turn.kind for turn in turns[len(before) :]] == ["model"], "what was written until the end is kept"
+    tokens = len(Tokenizer.load(data_dir / "weights" / "tiny").encode(turns[-1].text))
+    assert 8 <= tokens < LONG // 2, "and it was in the middle"
     assert server.gateway.connections == set()
 
 
@@ -136,9 +140,10 @@ async def buttons_act_on_the_end_of_the_story_only(server: DiscordServer, anna: 
     channel = server.channel
     first = channel.last_message
     assert first is not None
-    pressed = anna.click(first, "Continue")
+    pressed = [who.click(first, "Continue") for who in (anna, server.guild.add_member("Carl"))]
     second = await crowned(server, channel, first)
-    assert await pressed.acknowledged() == 6
+    assert await pressed[0].acknowledged() == 6
+    assert re.search("just pressed|moved on", await told_by_button(pressed[1])), "one press, one reply"
     old = channel.messages[-2]
     old.components = second.components  # as if the old buttons had not gone
     old.components = json.loads(json.dumps(old.components).replace(_turn(second), "1"))
@@ -257,13 +262,12 @@ async def ends_in_the_middle_of_a_reply(server: DiscordServer, anna: Member, bot
     pressed = anna.click(last, "Continue")  # a button of the process before
     await pressed.acknowledged()
 
-    def growing() -> Message | None:
+    def growing() -> bool:
         message = server.channel.last_message
-        grown = message is not None and message is not last and len(message.edits) >= 1
-        return message if grown and [b["label"] for b in message.buttons] == ["Stop"] else None  # type: ignore[union-attr]
+        assert message is not None
+        return [b["label"] for b in message.buttons] == ["Stop"] and "-# " not in message.content
 
-    message = await server.wait_for(growing, None, "a reply that is being written")
-    assert message is not None
+    await server.wait_for(growing, None, "a reply that is being written")
     assert await bot.terminate(timeout=10) == 0
     assert "Traceback" not in bot.output, bot.output
     assert "Stop" not in [button["label"] for button in server.channel.messages[-1].buttons]
@@ -273,7 +277,7 @@ async def test_a_wrong_token_ends_it_with_one_sentence(server: DiscordServer, da
     async with start(server, data_dir, MINIATURE_DISCORD_TOKEN="wrong") as bot:
         assert await bot.wait() == 1
         assert "Traceback" not in bot.output
-        assert bot.stderr.rstrip().splitlines()[-1].startswith("Discord refused the token: ")
+        assert bot.stderr.rstrip().splitlines()[-1].startswith("! Discord refused the token: ")
     assert server.invalid_requests == 1, "it is not tried again"
 
 
