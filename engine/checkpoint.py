@@ -66,10 +66,7 @@ def load_weights(
         )
     path = folder / "model.safetensors"
     base_id = file_sha256(path)
-    with torch.device("meta"):
-        model = GPT(config)
-    model = model.to_empty(device="cpu").to(dtype)
-    model.settle()
+    model = GPT(config).to(dtype)
     _fill(model, read_tensors(path, expected_shapes(config)))
     model.eval().requires_grad_(False)
     return Weights(model, tokenizer, base_id, read_card(folder), folder)

@@ -98,12 +98,23 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return x * cos + torch.cat((-second, first), dim=-1) * sin  # -> (B, H, T, D)
 
 
+class Linear(nn.Module):
+    """y = x W^T, with memory for the weight but no values: they come from a file or from `GPT.initialize`."""
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_out, n_in))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.linear(x, self.weight)  # (..., n_in) -> (..., n_out)
+
+
 class Attention(nn.Module):
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.n_head, self.head_dim = config.n_head, config.head_dim
-        self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=False)
-        self.out = nn.Linear(config.n_embd, config.n_embd, bias=False)
+        self.qkv = Linear(config.n_embd, 3 * config.n_embd)
+        self.out = Linear(config.n_embd, config.n_embd)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, layer: int, cache: KVCache | None) -> Tensor:
         B, T, C = x.size()
@@ -129,8 +140,8 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
-        self.gate_up = nn.Linear(config.n_embd, 2 * config.n_units, bias=False)  # rows: all gates, then all ups
-        self.down = nn.Linear(config.n_units, config.n_embd, bias=False)
+        self.gate_up = Linear(config.n_embd, 2 * config.n_units)  # rows: all gates, then all ups
+        self.down = Linear(config.n_units, config.n_embd)
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.gate_up(x).chunk(2, dim=-1)  # (B, T, C) -> 2 x (B, T, U)
@@ -164,21 +175,17 @@ class GPT(nn.Module):
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.config = config
-        self.embedding = nn.Embedding(config.vocab_size, config.n_embd)
+        self.embedding = Linear(config.n_embd, config.vocab_size)  # (V, C): read by row here, and by the tied head
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.norm = RMSNorm(config)
-        self.head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
+        self.head = Linear(config.n_embd, config.vocab_size)
+        if config.tie_embeddings:
+            self.head.weight = self.embedding.weight
+        cos, sin = rotary_table(config)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
         self.cos: Tensor
         self.sin: Tensor
-        self.settle()
-
-    def settle(self) -> None:
-        """Tie the embeddings and compute the rotary tables; again whenever the weights were given new memory."""
-        if self.config.tie_embeddings:
-            self.head.weight = self.embedding.weight
-        cos, sin = rotary_table(self.config)
-        self.register_buffer("cos", cos.to(self.embedding.weight.dtype), persistent=False)
-        self.register_buffer("sin", sin.to(self.embedding.weight.dtype), persistent=False)
 
     def layers(self) -> Iterator[Block]:
         """The blocks, typed."""
@@ -208,7 +215,7 @@ class GPT(nn.Module):
         token, where a target of -1 does not count. With a cache (B = 1) the ids follow the cached positions."""
         S, T = (cache.length if cache is not None else 0), idx.size(1)
         cos, sin = self.cos[S : S + T], self.sin[S : S + T]  # (T, D)
-        x = self.embedding(idx)  # (B, T) -> (B, T, C)
+        x = F.embedding(idx, self.embedding.weight)  # (B, T) -> (B, T, C)
         for layer, block in enumerate(self.blocks):
             x = block(x, cos, sin, layer, cache, taught[layer] if taught is not None else None)
         if cache is not None:
