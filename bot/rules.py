@@ -176,11 +176,11 @@ class ContentRules:
         for length in self._lengths:
             if category := self._beginnings.get(word[:length]):
                 return category
+        if len(word) > 3 and word[::2] == word[1::2] and (category := self._of_word(word[::2])):  # wwoorrdd
+            return category
         if _DRAWN_OUT.search(word):  # woooord
             once, twice = _DRAWN_OUT.sub(r"\1", word), _DRAWN_OUT.sub(r"\1\1", word)
             return self._of_word(once) or self._of_word(twice)
-        if len(word) > 3 and word[::2] == word[1::2]:  # wwoorrdd
-            return self._of_word(word[::2])
         return None
 
     def _within(self, run: str) -> str | None:

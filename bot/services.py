@@ -120,6 +120,11 @@ class Services:
             self._kept.popitem(last=False)
         return session
 
+    async def idle(self) -> None:
+        """Waits until no work in the background is left."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     @property
     def sessions(self) -> int:
         """How many sessions are in memory."""

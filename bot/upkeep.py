@@ -68,13 +68,13 @@ class Upkeep:
         """After the story grew: folds what scrolled out of the window into the summary."""
         if not self._summarizing:
             self._summarizing = True
-            self._spawn(self._summarize())
+            self._spawn(self._summarize(self._resets))
 
     def rebuild_soon(self) -> None:
         """The channel's lessons have no adapter for the present weights: trains one."""
         if not self._rebuilding:
             self._rebuilding = True
-            self._spawn(self._rebuild())
+            self._spawn(self._rebuild(self._resets))
 
     async def scrolled_out(self) -> int:
         """How many characters from the story's start lie before what the window certainly shows."""
@@ -82,16 +82,15 @@ class Upkeep:
         text = "".join(turn.text for turn in turns)
         return turns[0].chars_before + self._worker.visible_from(text, TEXT_SHARE) if turns else 0
 
-    async def _summarize(self) -> None:
+    async def _summarize(self, resets: int) -> None:
         try:
-            await self._fold()
+            await self._fold(resets)
         except (EngineError, StoreError) as error:
             log.info("channel %d: no summary this time: %s", self._channel, error)
         finally:
             self._summarizing = False
 
-    async def _fold(self) -> None:
-        resets = self._resets
+    async def _fold(self, resets: int) -> None:
         story = await self._store.story(self._channel)
         if story is None or story.head is None:
             return
@@ -114,16 +113,15 @@ class Upkeep:
         path = await self._store.path(self._channel, story.turns - depth + 1)
         return bool(path) and path[0].id == turn
 
-    async def _rebuild(self) -> None:
+    async def _rebuild(self, resets: int) -> None:
         try:
-            await self._learn_anew()
+            await self._learn_anew(resets)
         except (EngineError, StoreError) as error:
             log.warning("channel %d: the lessons were not learnt anew: %s", self._channel, error)
         finally:
             self._rebuilding = False
 
-    async def _learn_anew(self) -> None:
-        resets = self._resets
+    async def _learn_anew(self, resets: int) -> None:
         lessons = lessons_of(await self._store.lessons(self._channel))
         attempt = (self._worker.engine_info.base_id, digest(lessons))
         if not lessons or attempt == self._hopeless:
