@@ -93,6 +93,7 @@ async def test_a_story_from_its_start_to_sigterm(server: DiscordServer, data_dir
         await writes_a_story(server, anna)
         await buttons_act_on_the_end_of_the_story_only(server, anna)
         await survives_a_resume_and_rate_limits(server, anna)
+        await outlives_its_answer_and_loses_its_channel(server, anna)
         await teaches_and_resets(server, anna)
         await gives_roles(server, anna)
         await swaps_weights(server, anna)
@@ -185,6 +186,22 @@ async def survives_a_resume_and_rate_limits(server: DiscordServer, anna: Member)
     server.fail_next("PATCH", r"^/channels/\d+/messages/\d+$", 404, code=10008)
     await anna.command("story continue").answer()
     await crowned(server, server.channel, again)
+
+
+async def outlives_its_answer_and_loses_its_channel(server: DiscordServer, anna: Member) -> None:
+    last = server.channel.last_message
+    with server.hold("POST", r"^/channels/\d+/messages$") as held:
+        late = anna.command("story continue")
+        await held.reached()
+        server.expire(late)  # the quarter of an hour is over
+    reply = await crowned(server, server.channel, last)
+    turn = _turn(reply)
+    server.fail_next("POST", r"^/channels/\d+/messages$", 403, code=50013)
+    assert "no longer write here" in await told(anna.command("story continue"))
+    assert server.channel.last_message is reply
+    assert _turn(reply) == turn, "what nobody could read is no part of the story"
+    anna.click(reply, "Continue")
+    await crowned(server, server.channel, reply)
 
 
 async def teaches_and_resets(server: DiscordServer, anna: Member) -> None:
