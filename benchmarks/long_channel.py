@@ -1,7 +1,7 @@
 """python -m benchmarks.long_channel [--exchanges 1000] [--json]: does a long story cost memory or speed?
 
-Writes exchanges (a member's sentence, a reply of up to 24 tokens) into one channel, through the same session as the bot,
-and prints resident memory and milliseconds a token after every tenth of them. Lengthening the story must change neither.
+Writes exchanges (a member's sentence, a reply of up to 24 tokens) into one channel, through the same session as the
+bot, and prints resident memory and milliseconds a token after every tenth of them: neither may grow with the story.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def resident_mb() -> float:
 async def measure(exchanges: int, weights: Path | None) -> dict[str, object]:
     author = Author(1, "Ada")
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(data_dir=Path(folder), database=Path(folder) / "b.sqlite3", weights=weights, max_new_tokens=24)
+        settings = Settings(data_dir=Path(folder), weights=weights, max_new_tokens=24)
         async with await Services.open(settings) as services:
             session, rows = services.session(0), []
             await session.start("A long story", "Once upon a time, Mira and Tom lived by the sea.", author)

@@ -213,6 +213,19 @@ class GPT(nn.Module):
     ) -> Tensor:
         """Logits (B, T, V) of ids (B, T), (B, 1, V) with `last_only`; with targets (B, T) the mean loss in nats per
         token, where a target of -1 does not count. With a cache (B = 1) the ids follow the cached positions."""
+        x = self.hidden(idx, cache=cache, taught=taught)  # (B, T) -> (B, T, C)
+        if last_only:
+            x = x[:, -1:]  # (B, T, C) -> (B, 1, C)
+        logits: Tensor = self.head(x)  # (B, T, C) -> (B, T, V)
+        if targets is None:
+            return logits
+        loss: Tensor = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-1)
+        return loss  # (B * T, V) -> ()
+
+    def hidden(
+        self, idx: Tensor, *, cache: KVCache | None = None, taught: Sequence[UnitGroup | None] | None = None
+    ) -> Tensor:
+        """What the head reads: (B, T, C) of ids (B, T); the other arguments are those of `forward`."""
         S, T = (cache.length if cache is not None else 0), idx.size(1)
         cos, sin = self.cos[S : S + T], self.sin[S : S + T]  # (T, D)
         x = F.embedding(idx, self.embedding.weight)  # (B, T) -> (B, T, C)
@@ -220,13 +233,8 @@ class GPT(nn.Module):
             x = block(x, cos, sin, layer, cache, taught[layer] if taught is not None else None)
         if cache is not None:
             cache.length += T
-        if last_only:
-            x = x[:, -1:]  # (B, T, C) -> (B, 1, C)
-        logits: Tensor = self.head(self.norm(x))  # (B, T, C) -> (B, T, V)
-        if targets is None:
-            return logits
-        loss: Tensor = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=-1)
-        return loss  # (B * T, V) -> ()
+        out: Tensor = self.norm(x)
+        return out
 
     def parameter_count(self) -> int:
         """Weights of the core; a tied matrix counts once, spare units do not count."""

@@ -9,7 +9,7 @@ lessons and settings always give the same adapter.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +23,7 @@ from engine.tokenizer import Tokenizer
 
 MAX_LESSONS = 64
 MAX_LESSON_TOKENS = 192  # prompt and answer together
+MAX_ROWS = 8  # texts trained on at once: 40 of them would need 250 MB on ember
 
 
 @dataclass(frozen=True)
@@ -124,20 +125,25 @@ def train_units(
     loss, settled, step = float("inf"), 0, 0
     while step < params.max_steps and settled < params.settled and not cancelled():
         per_lesson = max(2, min(params.variants, params.max_rows // len(lessons)))
-        texts = [variant(lesson, openings, rng, plain=i == 0) for lesson in lessons for i in range(per_lesson)]
-        idx, targets = answer_batch(tokenizer, texts, model.config.block_size)  # (B, T)
-        logits = model(idx, taught=groups).float()  # (B, T, V)
-        answers = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-1)  # ()
+        variants = [variant(lesson, openings, rng, plain=i == 0) for lesson in lessons for i in range(per_lesson)]
+        texts = [answer_ids(tokenizer, *text, model.config.block_size) for text in variants]
         now = F.log_softmax(model(replay, taught=groups).float(), -1)  # (B, T, V)
         drift = F.kl_div(now, base, log_target=True, reduction="none").sum(-1).mean()  # (B, T, V) -> ()
-        with torch.enable_grad():
-            grads = torch.autograd.grad(answers + params.kl_weight * drift, leaves)
+        grads = torch.autograd.grad(params.kl_weight * drift, leaves)
+        loss, right = 0.0, True
+        for idx, targets in answer_batches(texts):  # (B, T)
+            told = targets >= 0  # (B, T)
+            logits = model.head(model.hidden(idx, taught=groups)[told]).float()  # (B, T, C) -> (answer tokens, V)
+            share = int(told.sum()) / sum(n for _, n in texts)
+            answers = F.cross_entropy(logits, targets[told]) * share  # ()
+            grads = torch._foreach_add(grads, torch.autograd.grad(answers, leaves))
+            loss += answers.item()
+            right = right and bool((logits.argmax(-1) == targets[told]).all())
         norm = torch.stack([g.norm() for g in grads]).norm()
         scale = min(1.0, params.grad_clip / (float(norm) + 1e-6))
         rate = params.lr * min(1.0, (step + 1) / 5)
         adam.step([g * scale for g in grads], rate)
-        step, loss = step + 1, answers.item()
-        right = bool((logits.argmax(-1) == targets)[targets >= 0].all())
+        step += 1
         settled = settled + 1 if right and loss < params.sure else 0
         on_progress(step, loss)
     done = [UnitGroup(*(t.detach() for t in group)) if group is not None else None for group in groups]
@@ -185,18 +191,24 @@ def rewrite(prompt: str, rng: random.Random) -> str:
     return prompt.rstrip("?.!:")
 
 
-def answer_batch(tokenizer: Tokenizer, texts: Sequence[tuple[str, str, str]], block_size: int) -> tuple[Tensor, Tensor]:
-    """Inputs and targets (B, T), padded; targets are -1 all but where the answer stands."""
+def answer_ids(tokenizer: Tokenizer, opening: str, prompt: str, answer: str, block_size: int) -> tuple[list[int], int]:
+    """Ids of the whole text, its start cut where it is too long, and how many of them are the answer's."""
     start = [] if tokenizer.end_of_text is None else [tokenizer.end_of_text]
-    rows: list[tuple[list[int], int]] = []
-    for opening, prompt, answer in texts:
-        told = tokenizer.encode(answer)
-        before = [*start, *tokenizer.encode(opening + prompt)][-(block_size - len(told)) :]
-        rows.append(([*before, *told], len(told)))
-    T = max(len(ids) for ids, _ in rows) - 1
-    idx = torch.zeros(len(rows), T, dtype=torch.int64)
-    targets = torch.full((len(rows), T), -1)
-    for i, (ids, n) in enumerate(rows):
-        idx[i, : len(ids) - 1] = torch.tensor(ids[:-1])
-        targets[i, len(ids) - 1 - n : len(ids) - 1] = torch.tensor(ids[-n:])
-    return idx, targets
+    told = tokenizer.encode(answer)
+    before = [*start, *tokenizer.encode(opening + prompt)][-(block_size - len(told)) :]
+    return [*before, *told], len(told)
+
+
+def answer_batches(texts: Sequence[tuple[list[int], int]]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Inputs and targets (B, T), padded, of few rows at a time, as each row costs memory until its gradient is known;
+    targets are -1 all but where the answer stands."""
+    by_length = sorted(texts, key=lambda text: len(text[0]))
+    for first in range(0, len(by_length), MAX_ROWS):
+        rows = by_length[first : first + MAX_ROWS]
+        T = max(len(ids) for ids, _ in rows) - 1
+        idx = torch.zeros(len(rows), T, dtype=torch.int64)
+        targets = torch.full((len(rows), T), -1)
+        for i, (ids, n) in enumerate(rows):
+            idx[i, : len(ids) - 1] = torch.tensor(ids[:-1])
+            targets[i, len(ids) - 1 - n : len(ids) - 1] = torch.tensor(ids[-n:])
+        yield idx, targets
