@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -47,8 +48,6 @@ class Paper:
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No setting of the machine's owner gets in, and one thread is as fast as two for weights this small."""
-    import os
-
     for name in [name for name in os.environ if name.startswith("MINIATURE_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
@@ -61,9 +60,26 @@ def settings(tmp_path: Path, tiny_weights: Path) -> Settings:
 
 
 @pytest.fixture
-async def services(settings: Settings) -> AsyncIterator[Services]:
+def chatty(settings: Settings) -> Settings:
+    """Long replies of all tokens alike: one without a blank, which would be shown only at its end, is as good as
+    impossible (0.9 to the power of 120)."""
+    return settings.model_copy(update={"max_new_tokens": 120, "temperature": 5.0, "top_p": 1.0})
+
+
+async def open_services(settings: Settings) -> Services:
     store = await Store.open(settings.database_file)
     worker = Worker(Engine.load(settings.weights), max_queue=settings.queue_size)
     worker.start()
-    async with Services(settings, store, worker, ContentRules({"invented words": [BANNED]})) as services:
+    return Services(settings, store, worker, ContentRules({"invented words": [BANNED]}))
+
+
+@pytest.fixture
+async def services(settings: Settings) -> AsyncIterator[Services]:
+    async with await open_services(settings) as services:
+        yield services
+
+
+@pytest.fixture
+async def chatty_services(chatty: Settings) -> AsyncIterator[Services]:
+    async with await open_services(chatty) as services:
         yield services

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import string
 from itertools import pairwise
 from pathlib import Path
 
@@ -80,7 +82,8 @@ async def test_odd_text_becomes_a_turn(services: Services, text: str) -> None:
     assert not {"\x1b", "\ud800"} & set(member.text)
 
 
-async def test_a_sink_that_fails_leaves_the_story_as_it_was(services: Services) -> None:
+async def test_a_sink_that_fails_leaves_the_story_as_it_was(chatty_services: Services) -> None:
+    services = chatty_services
     await _written(services)
     before = await services.store.path(CHANNEL)
 
@@ -94,7 +97,8 @@ async def test_a_sink_that_fails_leaves_the_story_as_it_was(services: Services) 
     assert not services.session(CHANNEL).stop()
 
 
-async def test_a_cancelled_caller_leaves_the_story_as_it_was_and_the_channel_free(services: Services) -> None:
+async def test_a_cancelled_caller_leaves_the_story_as_it_was_and_the_channel_free(chatty_services: Services) -> None:
+    services = chatty_services
     await _written(services)
     before = await services.store.path(CHANNEL)
     begun = asyncio.Event()
@@ -108,13 +112,14 @@ async def test_a_cancelled_caller_leaves_the_story_as_it_was_and_the_channel_fre
     assert (await services.session(CHANNEL).write("Then it rained.", ANN, Paper())).turns
 
 
-async def test_stop_keeps_what_was_written(services: Services) -> None:
+async def test_stop_keeps_what_was_written(chatty_services: Services) -> None:
+    services = chatty_services
     await _written(services, 0)
     session = services.session(CHANNEL)
     paper = Paper(on_show=lambda text: session.stop())
     reply = await session.write("Then", ANN, paper)
     assert reply.generated is not None
-    assert reply.generated.finish_reason in ("cancelled", "length")
+    assert reply.generated.finish_reason == "cancelled"
     assert reply.turns[-1].text == paper.finished[0] != ""
     assert not session.stop()
 
@@ -176,23 +181,18 @@ async def test_the_rules_hold_at_every_gate(services: Services) -> None:
     assert (await session.memory()).pins == []
 
 
-async def test_a_reply_that_the_rules_refuse_is_not_stored(services: Services) -> None:
-    # What the random weights write after a lesson is known word for word, and so can be put on a list.
-    await services.session(CHANNEL).start("The fox", "The fox is called", ANN)
-    await services.session(CHANNEL).teach("The fox is called", "Zibbo the Brave.", ANN, Paper())
-    strict = Services(
-        services.settings.model_copy(update={"temperature": 0.0, "repetition_penalty": 1.0}),
-        services.store,
-        services.worker,
-        ContentRules({"names": ["zibbo"]}),
-    )
+async def test_a_reply_that_the_rules_refuse_is_not_stored(chatty_services: Services) -> None:
+    services = chatty_services
+    await services.session(CHANNEL).start("The fox", "…", ANN)
+    every_word = ContentRules({"all words": [f"{letter}*" for letter in string.ascii_lowercase]})
+    strict = Services(services.settings, services.store, services.worker, every_word)
     paper = Paper()
-    # "Zibbo" is in no text of the story, only in what the adapter makes the model write.
     with pytest.raises(RefusedError, match="The reply"):
         await strict.session(CHANNEL).write(None, ANN, paper)
     assert paper.finished == []
-    assert not any("ibbo" in text for text in paper.shown)
+    assert not set("".join(paper.shown)) & set(string.ascii_letters)
     assert len(await services.store.path(CHANNEL)) == 1
+    assert (await services.session(CHANNEL).write(None, ANN, Paper())).turns
 
 
 async def test_what_was_stored_under_looser_rules_is_not_continued(services: Services) -> None:
@@ -210,7 +210,7 @@ async def test_lessons_are_taught_listed_and_forgotten(services: Services) -> No
     await _written(services)
     session, paper = services.session(CHANNEL), Paper()
     taught = await session.teach("The fox is called", "Zibbo.", ANN, paper)
-    assert (taught.recalled, taught.lessons) == (1, 1)
+    assert taught.lessons == 1
     assert paper.shown
     assert (await session.memory()).adapter == "ready"
     assert (await session.teach("Her friend is called", "Brom.", BEN, Paper())).lessons == 2
@@ -343,8 +343,8 @@ async def test_channels_come_and_go_without_a_trace_in_memory(settings: Settings
         assert services.session(1) is held
 
 
-async def test_after_a_close_nothing_is_taken_and_what_was_written_is_kept(settings: Settings) -> None:
-    services = await Services.open(settings)
+async def test_after_a_close_nothing_is_taken_and_what_was_written_is_kept(chatty: Settings) -> None:
+    services = await Services.open(chatty)
     await _written(services)
     session = services.session(CHANNEL)
     paper = Paper(on_show=lambda text: closing or closing.append(asyncio.ensure_future(services.close(drain=False))))
@@ -354,7 +354,7 @@ async def test_after_a_close_nothing_is_taken_and_what_was_written_is_kept(setti
     await services.close()
     with pytest.raises(EngineClosedError):
         services.worker.summarize("x", None)
-    async with await Store.open(settings.database_file) as store:
+    async with await Store.open(chatty.database_file) as store:
         assert (await store.path(CHANNEL))[-1].id == reply.turns[-1].id
 
 
@@ -387,8 +387,12 @@ async def test_the_shelf(tmp_path: Path, settings: Settings, tiny_weights: Path,
         assert services.notices == []
 
 
-async def test_weights_that_are_gone_or_damaged_are_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError):
-        await Services.open(load_settings(data_dir=tmp_path, weights=tmp_path / "nowhere"))
+async def test_weights_that_are_gone_or_damaged_leave_nothing_open(tmp_path: Path, tiny_weights: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(tiny_weights, copy)
+    (copy / "model.safetensors").write_bytes((tiny_weights / "model.safetensors").read_bytes()[:1000])
+    for folder in (tmp_path / "nowhere", tmp_path, copy):
+        with pytest.raises(WeightsError):
+            await Services.open(load_settings(data_dir=tmp_path, weights=folder))
     async with await Store.open(tmp_path / "memory.sqlite3"):  # nothing holds it any more
         pass

@@ -1,0 +1,234 @@
+"""The terminal channel as a child process with a pipe: what a script and a person at a keyboard get."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bot.terminal_commands import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+LIMIT = 60.0  # seconds; a run takes about three, most of them to import torch
+
+
+class Home:
+    """An empty machine: its environment, its data folder, and runs of the program on it."""
+
+    def __init__(self, folder: Path, weights: Path) -> None:
+        self.data = folder / "data"
+        self.folder = folder
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("MINIATURE_")}
+        self.environment = kept | {
+            "HOME": str(folder),
+            "PYTHONPATH": str(ROOT),
+            "MINIATURE_DATA_DIR": str(self.data),
+            "MINIATURE_WEIGHTS": str(weights),
+            "MINIATURE_MAX_NEW_TOKENS": "16",
+        }
+
+    def start(self, **settings: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "bot"],
+            cwd=self.folder,
+            env=self.environment | {f"MINIATURE_{name.upper()}": value for name, value in settings.items()},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def run(self, *lines: str | bytes, **settings: str) -> Run:
+        script = b"".join(line.encode() + b"\n" if isinstance(line, str) else line + b"\n" for line in lines)
+        process = self.start(**settings)
+        out, err = process.communicate(script, timeout=LIMIT)
+        assert b"Traceback" not in out + err
+        return Run(process.returncode, out.decode(), err.decode())
+
+
+class Run:
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def errors(self) -> list[str]:
+        return [line for line in self.out.splitlines() if line.startswith("! ")]
+
+
+@pytest.fixture
+def home(tmp_path: Path, tiny_weights: Path) -> Home:
+    return Home(tmp_path, tiny_weights)
+
+
+def test_a_story_with_a_lesson_an_undo_and_a_restart(home: Home) -> None:
+    first = home.run(
+        "/start The Fox | Once upon a time, there was a fox named Mira.",
+        "She went to the river.",
+        "Then Tom came.",
+        "They played all day.",
+        "/undo",
+        "/teach The fox is called => Zibbo.",
+        "/lessons",
+        "/memory",
+    )
+    assert (first.code, first.err, first.errors) == (0, "", [])
+    assert "tiny, " in first.out.splitlines()[0]
+    assert "Taken back: They played all day." in first.out
+    assert "Learnt in " in first.out
+    assert "1. The fox is called => Zibbo." in first.out
+    second = home.run("/show", "/lessons", "/continue", "/quit", "/nothing after quit")
+    assert (second.code, second.err, second.errors) == (0, "", [])
+    assert second.out.splitlines()[1].startswith("The Fox: ")
+    assert "Then Tom came." in second.out
+    assert "They played" not in second.out
+    assert "1. The fox is called => Zibbo." in second.out
+
+
+def test_a_script_goes_on_after_every_kind_of_bad_line(home: Home) -> None:
+    run = home.run(
+        "/nonsense",
+        "/undo",
+        "/continue",
+        "/teach no arrow",
+        "/teach => ",
+        "/forget one",
+        "/forget 7",
+        "/unpin 99999999999999999999",
+        "/memory wipe",
+        "/weights activate nowhere",
+        "/weights rollback",
+        "/weights what",
+        "/start",
+        "/start Title | " + "x" * 10_000,
+        "/export /nowhere/at/all",
+        "x" * 10_000,
+        "x" * 3_000_000,
+        "\x00\x07\x1b\x7f",
+        "/",
+        "The fox ran home.",
+        "/show",
+    )
+    assert (run.code, run.err) == (0, "")
+    assert len(run.errors) == 19
+    assert all(line.endswith(".") for line in run.errors)
+    assert "10,000 characters" in run.out
+    assert "/help" in run.errors[0]
+    assert "The fox ran home.\n\nThe fox ran home." in run.out  # a story begun by a turn takes its title from it
+
+
+def test_odd_text_export_help_and_a_last_line_without_its_end(home: Home) -> None:
+    lines = [
+        "🦊 ran 🏃‍♀️ home \x1b[31mred\x07.".encode(),
+        b"half \xf0\x9f\x98 of it \xff.",
+        "e\u0301\u202e\u200b".encode(),
+        b"/export story.md",
+        b"/export story.md",
+        b"/help",
+        b"/show",
+    ]
+    process = home.start()
+    out, err = process.communicate(b"\r\n".join(lines), timeout=LIMIT)
+    run = Run(process.returncode, out.decode(), err.decode())
+    assert (run.code, run.err) == (0, "")
+    assert "\x1b" not in run.out
+    assert "🦊 ran 🏃‍♀️ home [31mred." in run.out.split("/quit")[1]  # what /show gave, after /help
+    assert run.errors == ["! story.md is there already: choose another name."]
+    assert (home.folder / "story.md").read_text(encoding="utf-8").startswith("# 🦊 ran")
+    assert all(f"/{command.name} " in run.out and command.help in run.out for command in COMMANDS)
+
+
+def test_weights_are_changed_and_remembered(home: Home, other_tiny_weights: Path) -> None:
+    (home.data / "weights").mkdir(parents=True)
+    (home.data / "weights" / "other").symlink_to(other_tiny_weights)
+    (home.data / "weights" / "first").symlink_to(home.environment.pop("MINIATURE_WEIGHTS"))
+    setting = {"weights": str(home.data / "weights" / "first")}
+    run = home.run(
+        "/weights", "/weights activate other", "/weights", "/weights rollback", "/weights activate other", **setting
+    )
+    assert run.errors == []
+    assert "* first" in run.out
+    assert "* other" in run.out
+    assert "Back to tiny." in run.out
+    with closing(sqlite3.connect(home.data / "memory.sqlite3")) as connection:
+        kept = dict(connection.execute("SELECT key, value FROM settings WHERE scope = 'process'").fetchall())
+    assert kept["weights"] == str(home.data / "weights" / "other")
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "part"),
+    [
+        ({"weights": "/nowhere"}, 1, "/nowhere"),
+        ({"data_dir": "/proc/nowhere"}, 1, "MINIATURE_DATA_DIR"),
+        ({"temperature": "hot"}, 2, "MINIATURE_TEMPERATURE"),
+    ],
+)
+def test_a_start_that_fails_is_one_sentence(home: Home, settings: dict[str, str], code: int, part: str) -> None:
+    run = home.run("Hello.", **settings)
+    assert (run.code, run.out) == (code, "")
+    assert run.err.startswith("! ")
+    assert run.err.count("\n") == 1
+    assert part in run.err
+
+
+def test_a_newer_database_is_left_as_it_is(home: Home) -> None:
+    file = home.folder / "newer.sqlite3"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA user_version = 999")
+    before = file.read_bytes()
+    run = home.run("/show", database=str(file))
+    assert (run.code, run.out) == (1, "")
+    assert "newer version" in run.err
+    assert file.read_bytes() == before
+
+
+def test_a_second_process_on_the_same_file_is_refused(home: Home) -> None:
+    first = home.start()
+    assert first.stdout is not None
+    first.stdout.readline()
+    second = home.run("Hello.")
+    assert second.code == 1
+    assert "in use" in second.err
+    first.communicate(b"/quit\n", timeout=LIMIT)
+    assert first.returncode == 0
+
+
+def test_sigterm_ends_a_waiting_process_in_good_order(home: Home) -> None:
+    process = home.start()
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"/start Fox | A fox ran.\n")
+    process.stdin.flush()
+    while b"Fox begins." not in process.stdout.readline():
+        pass
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=LIMIT)  # its input stays open
+    assert (process.returncode, out, err) == (0, b"", b"")
+    assert time.monotonic() - began < 10
+    with closing(sqlite3.connect(home.data / "memory.sqlite3")) as connection:
+        assert connection.execute("SELECT text FROM turns").fetchall() == [("A fox ran.",)]
+
+
+def test_whoever_stops_reading_ends_it_quietly(home: Home) -> None:
+    process = home.start()
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    _, err = process.communicate(b"/help\n" * 100, timeout=LIMIT)
+    assert (process.returncode, err) == (0, b"")
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_options_answer_at_once(home: Home, option: str) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "bot", option]
+    run = subprocess.run(command, env=home.environment, capture_output=True, text=True, timeout=LIMIT, check=True)
+    assert "MINIATURE_" in run.stdout if option == "--help" else "miniature-memory" in run.stdout
+    assert " torch\n" not in run.stderr
+    assert " discord\n" not in run.stderr
