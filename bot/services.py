@@ -39,13 +39,14 @@ class Services:
         worker: Worker,
         rules: ContentRules,
         *,
+        sampling: SamplingParams | None = None,
         notices: Iterable[str] = (),
         kept_sessions: int = KEPT_SESSIONS,
     ) -> None:
         self.settings, self.store, self.worker, self.rules = settings, store, worker, rules
         self.notices = list(notices)  # sentences for the operator about how this start went
         self.shelf = WeightsShelf(store, worker, own=settings.data_dir / "weights")
-        self._sampling = SamplingParams(
+        self._sampling = sampling or SamplingParams(
             max_new_tokens=settings.max_new_tokens,
             temperature=settings.temperature,
             top_k=settings.top_k,

@@ -13,6 +13,7 @@ from bot.rules import ContentRules
 from bot.services import Services
 from config.settings import Settings, load_settings
 from engine.generation import Engine
+from engine.sampling import SamplingParams
 from engine.worker import Worker
 from memory import Author, Store
 
@@ -59,18 +60,15 @@ def settings(tmp_path: Path, tiny_weights: Path) -> Settings:
     return load_settings(data_dir=tmp_path / "data", weights=tiny_weights, max_new_tokens=24)
 
 
-@pytest.fixture
-def chatty(settings: Settings) -> Settings:
-    """Long replies of all tokens alike: one without a blank, which would be shown only at its end, is as good as
-    impossible (0.9 to the power of 120)."""
-    return settings.model_copy(update={"max_new_tokens": 120, "temperature": 5.0, "top_p": 1.0})
+CHATTY = SamplingParams(max_new_tokens=120, min_new_tokens=120, temperature=5.0, top_p=1.0, seed=1)
+"""Long replies, the same every time, with blanks in them: so that there is something to show before the end."""
 
 
-async def open_services(settings: Settings) -> Services:
+async def open_services(settings: Settings, sampling: SamplingParams | None = None) -> Services:
     store = await Store.open(settings.database_file)
     worker = Worker(Engine.load(settings.weights), max_queue=settings.queue_size)
     worker.start()
-    return Services(settings, store, worker, ContentRules({"invented words": [BANNED]}))
+    return Services(settings, store, worker, ContentRules({"invented words": [BANNED]}), sampling=sampling)
 
 
 @pytest.fixture
@@ -80,6 +78,6 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
 
 
 @pytest.fixture
-async def chatty_services(chatty: Settings) -> AsyncIterator[Services]:
-    async with await open_services(chatty) as services:
+async def chatty_services(settings: Settings) -> AsyncIterator[Services]:
+    async with await open_services(settings, CHATTY) as services:
         yield services

@@ -18,7 +18,7 @@ from bot.session import MAX_LESSONS, STALE, STOPPED
 from config.settings import Settings, load_settings
 from engine.errors import EngineClosedError, QueueFullError, WeightsError
 from memory import NewTurn, NoStoryError, NotFoundError, NothingToUndoError, Store
-from tests.bot.conftest import ANN, BANNED, BEN, Paper
+from tests.bot.conftest import ANN, BANNED, BEN, CHATTY, Paper, open_services
 
 CHANNEL = 7
 LONG = "The fox ran over the hill and through the wood until she came to a river. " * 12
@@ -185,7 +185,7 @@ async def test_a_reply_that_the_rules_refuse_is_not_stored(chatty_services: Serv
     services = chatty_services
     await services.session(CHANNEL).start("The fox", "…", ANN)
     every_word = ContentRules({"all words": [f"{letter}*" for letter in string.ascii_lowercase]})
-    strict = Services(services.settings, services.store, services.worker, every_word)
+    strict = Services(services.settings, services.store, services.worker, every_word, sampling=CHATTY)
     paper = Paper()
     with pytest.raises(RefusedError, match="The reply"):
         await strict.session(CHANNEL).write(None, ANN, paper)
@@ -343,8 +343,8 @@ async def test_channels_come_and_go_without_a_trace_in_memory(settings: Settings
         assert services.session(1) is held
 
 
-async def test_after_a_close_nothing_is_taken_and_what_was_written_is_kept(chatty: Settings) -> None:
-    services = await Services.open(chatty)
+async def test_after_a_close_nothing_is_taken_and_what_was_written_is_kept(settings: Settings) -> None:
+    services = await open_services(settings, CHATTY)
     await _written(services)
     session = services.session(CHANNEL)
     paper = Paper(on_show=lambda text: closing or closing.append(asyncio.ensure_future(services.close(drain=False))))
@@ -354,7 +354,7 @@ async def test_after_a_close_nothing_is_taken_and_what_was_written_is_kept(chatt
     await services.close()
     with pytest.raises(EngineClosedError):
         services.worker.summarize("x", None)
-    async with await Store.open(chatty.database_file) as store:
+    async with await Store.open(settings.database_file) as store:
         assert (await store.path(CHANNEL))[-1].id == reply.turns[-1].id
 
 
