@@ -52,6 +52,7 @@ class TeachParams:
     grad_clip: float = 1.0
     settled: int = 3  # steps in a row with every answer's tokens likeliest, and nearly sure, end the training
     sure: float = 0.1  # nats per token
+    calm: float = 0.004  # nats per token: how far the base's own text may be from what it was, at the end
     seed: int = 0
 
 
@@ -144,7 +145,7 @@ def train_units(
         rate = params.lr * min(1.0, (step + 1) / 5)
         adam.step([g * scale for g in grads], rate)
         step += 1
-        settled = settled + 1 if right and loss < params.sure else 0
+        settled = settled + 1 if right and loss < params.sure and drift.item() < params.calm else 0
         on_progress(step, loss)
     done = [UnitGroup(*(t.detach() for t in group)) if group is not None else None for group in groups]
     return TrainedUnits(done, step, loss)
