@@ -159,6 +159,7 @@ def save_weights(folder: Path, model: GPT, tokenizer: Tokenizer, card: dict[str,
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "model.safetensors"
     save_file(to_hugging_face(model), path, metadata={"format": "pt"})
+    path.chmod(0o644)  # the library writes for its owner alone; whoever runs the bot must read it
     config, end = model.config, tokenizer.end_of_text
     _write_json(
         folder / "config.json",
