@@ -75,6 +75,8 @@ class Engine:
         control = (self.tokenizer.control[MEMORY], self.tokenizer.control[STORY], self.tokenizer.token_id(UNKNOWN))
         beyond = range(self.tokenizer.vocab_size, self.model.config.vocab_size)  # padding rows of some foreign models
         self._never = [i for i in (*control, *beyond) if i is not None]
+        # The later pieces of a rare name are no choice of a word: penalised, they turn one name into another.
+        self.penalized = self.tokenizer.word_beginnings() or None
 
     @classmethod
     def load(cls, folder: Path | None = None, *, compute_dtype: torch.dtype = torch.float32) -> Engine:
@@ -130,7 +132,7 @@ class Engine:
         context = Context(text=context) if isinstance(context, str) else context
         room = max(self.model.config.block_size - sampling.max_new_tokens, self.model.config.block_size // 2)
         ids = render(self.tokenizer, context, room)
-        decoder, sampler, pieces = self.tokenizer.stream(), Sampler(sampling, self._never), list[str]()
+        decoder, sampler, pieces = self.tokenizer.stream(), Sampler(sampling, self._never, self.penalized), list[str]()
         tokens, reason = 0, "length"
         for token in self._tokens(ids, sampler):
             if cancelled():

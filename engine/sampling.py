@@ -49,11 +49,18 @@ class SamplingParams:
 
 
 class Sampler:
-    """Draws tokens for one reply: repetition penalty, temperature, top-k, top-p, in that order."""
+    """Draws tokens for one reply: repetition penalty, temperature, top-k, top-p, in that order.
 
-    def __init__(self, params: SamplingParams, never: Sequence[int] = ()) -> None:
-        """`never`: ids that are not drawn at all (control tokens other than the end of the text)."""
+    Args:
+        never: ids that are not drawn at all (control tokens other than the end of the text).
+        penalized: the only ids that the repetition penalty may turn down; None lets it turn down any.
+    """
+
+    def __init__(
+        self, params: SamplingParams, never: Sequence[int] = (), penalized: frozenset[int] | None = None
+    ) -> None:
         self.params = params
+        self._penalized = penalized
         self._never = torch.tensor(list(never), dtype=torch.int64)
         self._generator = torch.Generator()
         if params.seed is None:
@@ -81,7 +88,8 @@ class Sampler:
 
     def _penalize(self, scores: Tensor, recent: Sequence[int]) -> None:
         """Divide positive and multiply negative scores of recent ids (Keskar et al. 2019, CTRL)."""
-        ids = torch.tensor(sorted(set(recent)), dtype=torch.int64)  # (n,)
+        repeated = set(recent) if self._penalized is None else self._penalized.intersection(recent)
+        ids = torch.tensor(sorted(repeated), dtype=torch.int64)  # (n,)
         seen = scores[ids]  # (V,) -> (n,)
         penalty = self.params.repetition_penalty
         scores[ids] = torch.where(seen > 0, seen / penalty, seen * penalty)

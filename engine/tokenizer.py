@@ -20,6 +20,7 @@ STORY = "<|story|>"
 CONTROL_TOKENS = (END_OF_TEXT, MEMORY, STORY)
 UNKNOWN = "<|unknown|>"  # only character tokenizers need it; a hybrid's alphabet is all bytes
 
+WORD_MARKS = "\u0120\u2581"  # how a space is written in the names of byte-level and of SentencePiece tokens
 # UTF-8 needs at most four bytes for a character, so a decoder never has to hold back more tokens than three.
 MAX_HELD_BACK = 3
 
@@ -59,6 +60,11 @@ class Tokenizer:
         """The id of a token by its name, None if the vocabulary has none such."""
         found: int | None = self._inner.token_to_id(token)
         return found
+
+    def word_beginnings(self) -> frozenset[int]:
+        """Ids that begin a word, of BPE vocabularies that mark them (byte-level or SentencePiece style); else none."""
+        names = ((i, self._inner.id_to_token(i) or "") for i in range(self.vocab_size))
+        return frozenset(i for i, name in names if len(name) > 1 and name[0] in WORD_MARKS)
 
     def encode(self, text: str) -> list[int]:
         """Ids of the text; no control token is ever among them."""

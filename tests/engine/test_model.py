@@ -73,6 +73,12 @@ def test_the_penalty_turns_a_repeated_token_down() -> None:
     assert sampler.next(logits, []) == 0
 
 
+def test_the_penalty_spares_what_does_not_begin_a_word() -> None:
+    sampler = Sampler(SamplingParams(temperature=0, repetition_penalty=1.2), penalized=frozenset({1}))
+    assert sampler.next(torch.tensor([2.0, 1.9, -5.0]), [0, 1]) == 0
+    assert sampler.next(torch.tensor([1.8, 1.9, -5.0]), [0, 1]) == 0
+
+
 def test_what_may_never_come_never_comes() -> None:
     sampler = Sampler(SamplingParams(seed=1, top_p=1.0), never=[0])
     drawn = {sampler.next(torch.tensor([9.0, 0.0, 0.0, 0.0]), [], not_now=3) for _ in range(60)}
