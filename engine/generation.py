@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,13 @@ from engine.tokenizer import MEMORY, STORY, UNKNOWN
 SESSION_UNITS = 16  # a channel's adapter: 74 kB on ember
 REPLAY_ROWS, REPLAY_TOKENS = 6, 64  # text of the base's own that teaching must leave alone
 SENTENCE_END = (".", "!", "?", '."', '!"', '?"', ".'", "!'", "?'")
+ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|Prof|Capt|Col|Gen|Lt|Sgt|[A-Z])\.$")
+
+
+def ends_sentence(text: str) -> bool:
+    """Whether a text stops where a reader would, not behind the point of an abbreviation."""
+    text = text.rstrip()
+    return text.endswith(SENTENCE_END) and not ABBREVIATION.search(text)
 
 
 @dataclass(frozen=True)
@@ -146,7 +154,7 @@ class Engine:
                 pieces.append(piece)
                 on_piece(piece)
             late = sampling.stop_at_sentence and tokens >= sampling.max_new_tokens * 3 // 4
-            if late and "".join(pieces[-3:]).rstrip().endswith(SENTENCE_END):
+            if late and ends_sentence("".join(pieces[-4:])):
                 reason = "stop"
                 break
         if rest := decoder.flush():

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import Context, PromptError, Summary, Tokenizer, TokenizerError
+from engine.generation import ends_sentence
 from engine.prompt import fit, render
 from engine.summary import summarize
 from tests.conftest import SAMPLE
@@ -72,6 +73,13 @@ def test_the_window_begins_with_a_sentence() -> None:
     story = "Tom ran home. " * 60
     _, offset = fit(HYBRID, story, 50)
     assert story[offset:].startswith("Tom ran home.")
+
+
+@pytest.mark.parametrize(
+    ("text", "ends"), [("He ran home. ", True), ('"Stop!"', True), ("Then came Mr.", False), ("He said", False)]
+)
+def test_a_reply_does_not_stop_at_an_abbreviation(text: str, ends: bool) -> None:
+    assert ends_sentence(text) is ends
 
 
 def test_memory_stands_before_the_story_and_pins_survive_a_long_one() -> None:
