@@ -36,6 +36,12 @@ def build_parser() -> argparse.ArgumentParser:
     common.add_argument("--weights", type=Path, metavar="DIR", help="weights folder; the bundled default if left out")
     common.add_argument("--json", action="store_true", help="print one JSON object")
     common.add_argument("--threads", type=int, help="CPU threads; all cores if left out")
+    common.add_argument(
+        "--compute-dtype",
+        choices=("float32", "float16", "bfloat16"),
+        default="float32",
+        help="what is computed in; weights are stored in float16 all the same",
+    )
 
     generate = commands.add_parser("generate", parents=[common], help="continue a prompt")
     generate.add_argument("--adapter", type=Path, metavar="FILE", help="what `teach` wrote")
@@ -149,7 +155,7 @@ def load_engine(args: argparse.Namespace):  # type: ignore[no-untyped-def]  # En
         if args.threads < 1:
             raise PromptError("--threads must be 1 or more.")
         torch.set_num_threads(args.threads)
-    return Engine.load(args.weights)
+    return Engine.load(args.weights, compute_dtype=getattr(torch, args.compute_dtype))
 
 
 def read_adapter(path: Path) -> bytes:
