@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,13 +18,13 @@ from engine.errors import WeightsError
 from engine.model import KVCache
 from engine.prompt import Context, fit, render
 from engine.sampling import Sampler, SamplingParams
+from engine.summary import ABBREVIATION
 from engine.teach import Lesson, TeachParams, check_lessons, train_units
 from engine.tokenizer import MEMORY, STORY, UNKNOWN
 
 SESSION_UNITS = 16  # a channel's adapter: 74 kB on ember
 REPLAY_ROWS, REPLAY_TOKENS = 6, 64  # text of the base's own that teaching must leave alone
 SENTENCE_END = (".", "!", "?", '."', '!"', '?"', ".'", "!'", "?'")
-ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|Prof|Capt|Col|Gen|Lt|Sgt|[A-Z])\.$")
 
 
 def ends_sentence(text: str) -> bool:
@@ -168,7 +167,10 @@ class Engine:
         ids = prompt or self.tokenizer.encode("\n")[:1]
         logits = self._prefill(ids)
         for count in range(params.max_new_tokens):
-            token = sampler.next(logits, ids, not_now=end if count < params.min_new_tokens else None)
+            early = count < params.min_new_tokens or (
+                params.stop_at_sentence and ABBREVIATION.search(self.tokenizer.decode(ids[-4:]))
+            )
+            token = sampler.next(logits, ids, not_now=end if early else None)
             yield token
             if token == end:
                 return

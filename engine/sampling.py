@@ -31,7 +31,8 @@ class SamplingParams:
     repetition_penalty: float = 1.1
     seed: int | None = None  # None: another story every time
     min_new_tokens: int = 0  # the end of the text is not drawn before
-    stop_at_sentence: bool = False  # in the last quarter of max_new_tokens, the end of a sentence ends the reply
+    # In the last quarter of max_new_tokens the end of a sentence ends the reply, and nothing ends it behind "Mr.".
+    stop_at_sentence: bool = False
 
     def __post_init__(self) -> None:
         checks = (

@@ -19,6 +19,7 @@ MAX_PLACES = 4
 MAX_SENTENCE_CHARS = 160  # longer ones spend the budget on one event
 
 SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?]+[\"')\]]*|\n|$)")
+ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|Prof|Capt|Col|Gen|Lt|Sgt|[A-Z])\.$")  # its point ends no sentence
 WORD = re.compile(r"[A-Za-z][A-Za-z'-]*")
 NAMING = re.compile(r"\b(?:named|called|name was|name is)\s+(?:the\s+)?([A-Z][\w'-]+)")
 PLACE = re.compile(
@@ -123,7 +124,15 @@ def find_names(text: str, known: tuple[str, ...] = ()) -> tuple[str, ...]:
 
 
 def split_sentences(text: str) -> list[str]:
-    return [s for match in SENTENCE.finditer(text) if (s := match.group().strip()) and any(c.isalpha() for c in s)]
+    """The sentences of a text, each as it stands there; lines without a letter are left out."""
+    spans: list[tuple[int, int]] = []
+    for match in SENTENCE.finditer(text):
+        if spans and ABBREVIATION.search(text, *spans[-1]) and not text[spans[-1][1]].isalnum():
+            spans[-1] = (spans[-1][0], match.end())
+        else:
+            spans.append(match.span())
+    pieces = (text[begin:end].strip() for begin, end in spans)
+    return [piece for piece in pieces if any(c.isalpha() for c in piece)]
 
 
 def _merge(fresh: list[str], known: tuple[str, ...], limit: int) -> tuple[str, ...]:

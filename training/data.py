@@ -42,7 +42,11 @@ class Mixture:
         idx, targets = rows[:, :-1].contiguous(), rows[:, 1:].clone()  # (B, T)
         memory, story = self.tokenizer.control[MEMORY], self.tokenizer.control[STORY]
         if memory is not None and story is not None:
-            targets[inside_memory(targets, memory, story)] = -1
+            # Where a story is cut for a memory prefix it does not end: that end of text is not learnt either.
+            cut = (targets[:, :-1] == self.tokenizer.end_of_text) & (targets[:, 1:] == memory)  # (B, T - 1)
+            hidden = inside_memory(targets, memory, story)
+            hidden[:, :-1] |= cut
+            targets[hidden] = -1
         return idx, targets
 
     def state(self) -> list[int]:

@@ -120,7 +120,10 @@ def pack(preset: Preset, tokenizer: Tokenizer, documents: list[str], path: Path,
 
 
 def with_memory(tokenizer: Tokenizer, text: str, rng: random.Random, end_of_text: int, other: str) -> list[int]:
-    """The text in two parts; between them an end-of-text and the memory of the first part, at times empty or wrong."""
+    """The text in two parts; between them an end-of-text and the memory of the first part, at times a wrong one.
+
+    At times the memory is empty; then the first part is left out, so that no end-of-text stands in mid-story.
+    """
     sentences = split_sentences(text) or [text]
     quarter = len(sentences) // 4
     cut = text.find(sentences[rng.randrange(quarter, max(quarter + 1, len(sentences) * 3 // 4))])
@@ -132,7 +135,9 @@ def with_memory(tokenizer: Tokenizer, text: str, rng: random.Random, end_of_text
     facts = [s for s in split_sentences(rest) if any(words in s for words in (" named ", " was a ", " had a "))]
     pins = [s for s in facts if 20 < len(s) < 120]
     chosen = tuple(pins[:1]) if rng.random() < PIN_SHARE else ()
-    return [*tokenizer.encode(first), end_of_text, *render_memory(tokenizer, chosen, summary), *tokenizer.encode(rest)]
+    memory = render_memory(tokenizer, chosen, summary)
+    before = [*tokenizer.encode(first), end_of_text] if memory else []
+    return [*before, *memory, *tokenizer.encode(rest)]
 
 
 def _sections(documents: Iterable[str]) -> Iterator[tuple[str, bool]]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from engine import Context, PromptError, Summary, Tokenizer, TokenizerError
 from engine.generation import ends_sentence
 from engine.prompt import fit, render
-from engine.summary import summarize
+from engine.summary import split_sentences, summarize
 from tests.conftest import SAMPLE
 from training.vocabulary import train_char, train_hybrid
 
@@ -80,6 +80,11 @@ def test_the_window_begins_with_a_sentence() -> None:
 )
 def test_a_reply_does_not_stop_at_an_abbreviation(text: str, ends: bool) -> None:
     assert ends_sentence(text) is ends
+
+
+def test_sentences_are_cut_as_a_reader_would() -> None:
+    text = 'Mr. Fox ran. "Stop!" cried\nMrs. Bear. It was J. R. Hare\n\nThe end.'
+    assert split_sentences(text) == ["Mr. Fox ran.", '"Stop!"', "cried", "Mrs. Bear.", "It was J. R. Hare", "The end."]
 
 
 def test_memory_stands_before_the_story_and_pins_survive_a_long_one() -> None:

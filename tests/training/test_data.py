@@ -40,6 +40,20 @@ def test_rows_are_masked_each_by_itself() -> None:
     assert inside_memory(rows, M, S).int().tolist() == [[1, 1, 0, 0], [0, 0, 0, 0], [0, 1, 1, 1]]
 
 
+def test_a_story_that_is_cut_for_a_memory_prefix_does_not_end_there(ground: Ground) -> None:
+    mixture = Mixture(ground.data, seed=1)
+    end, memory = (mixture.tokenizer.control[name] for name in (END_OF_TEXT, MEMORY))
+    cuts = ends = 0
+    for _ in range(40):
+        idx, targets = mixture.batch(4, 32)  # (B, T)
+        at_cut = (idx[:, 1:-1] == end) & (idx[:, 2:] == memory)  # (B, T - 2): idx holds the targets one place later
+        cuts += int(at_cut.sum())
+        assert (targets[:, :-2][at_cut] == -1).all()
+        ends += int((targets == end).sum())
+    assert cuts > 0
+    assert ends > 0
+
+
 def test_batches_follow_the_weights_and_shift_by_one(ground: Ground) -> None:
     mixture = Mixture(ground.data, seed=1)
     for step in range(60):
