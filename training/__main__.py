@@ -43,17 +43,25 @@ def build_parser() -> argparse.ArgumentParser:
     prepare.add_argument("--preset", required=True, help=preset_help)
     prepare.add_argument("--data", type=Path, required=True, help="folder that holds the corpora")
     prepare.add_argument("--out", type=Path, required=True, help="folder for tokenizer, tokens and manifest")
+    prepare.add_argument("--tokenizer", type=Path, help="folder whose tokenizer.json to use instead of training one")
     prepare.set_defaults(run_command=run_prepare)
 
     train = commands.add_parser("train", help="train on prepared data; checkpoints as it goes")
     train.add_argument("--preset", required=True, help=preset_help)
     train.add_argument("--data", type=Path, required=True, help="what `prepare` wrote")
     train.add_argument("--out", type=Path, required=True, help="folder for checkpoint and log")
+    train.add_argument("--init-from", type=Path, help="weights folder to begin from, instead of random numbers")
     train.add_argument("--steps", type=positive, help="instead of the preset's")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     train.add_argument("--compile", action="store_true", help="torch.compile: slow to start, 1.3 x faster after")
     train.add_argument("--threads", type=positive, help="CPU threads; default: one for each core")
     train.set_defaults(run_command=run_train)
+
+    growing = commands.add_parser("grow", help="make a larger model that begins where a smaller one ended")
+    growing.add_argument("--from", dest="source", type=Path, required=True, help="weights folder of the smaller one")
+    growing.add_argument("--preset", required=True, help=preset_help)
+    growing.add_argument("--out", type=Path, required=True, help="weights folder to write")
+    growing.set_defaults(run_command=run_grow)
 
     evaluate = commands.add_parser("evaluate", help="how well weights predict a text, in bits per byte")
     evaluate.add_argument("--weights", type=Path, help="weights folder; default: the bundled one")
@@ -85,15 +93,23 @@ def positive(text: str) -> int:
 def run_prepare(args: argparse.Namespace) -> None:
     from training.prepare import prepare
 
-    prepare(load_preset(args.preset), args.data, args.out)
+    prepare(load_preset(args.preset), args.data, args.out, args.tokenizer)
+
+
+def run_grow(args: argparse.Namespace) -> None:
+    from training.grow import grow
+
+    config = grow(args.source, load_preset(args.preset), args.out)
+    print(f"{args.out}: {config.n_layer} layers of width {config.n_embd}; train it with --init-from {args.out}")
 
 
 def run_train(args: argparse.Namespace) -> None:
     from training.train import RunOptions, train
 
     options = RunOptions(
-        out=args.out, data=args.data, steps=args.steps, resume=args.resume, compile=args.compile, threads=args.threads
-    )
+        out=args.out, data=args.data, steps=args.steps, resume=args.resume, compile=args.compile, threads=args.threads,
+        init_from=args.init_from,
+    )  # fmt: skip
     train(load_preset(args.preset), options)
 
 

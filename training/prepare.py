@@ -20,6 +20,7 @@ from engine.summary import Summary, split_sentences, summarize
 from engine.tokenizer import END_OF_TEXT, Tokenizer
 from training.corpus import file_sha256, held_out, join_documents, read_documents
 from training.errors import CorpusError, RunError
+from training.overlap import OverlapFilter
 from training.vocabulary import train_char, train_hybrid
 
 TOKENIZER_SAMPLE_BYTES = 30_000_000  # more text does not change the merges of a small vocabulary
@@ -30,8 +31,10 @@ PIN_SHARE = 0.3  # of the memory prefixes carry a pinned fact
 BPE_DROPOUT = 0.25
 
 
-def prepare(preset: Preset, data: Path, out: Path) -> None:
+def prepare(preset: Preset, data: Path, out: Path, tokenizer_from: Path | None = None) -> None:
     """Write `tokenizer.json`, one `.bin` of 16-bit ids a source, `valid.txt` and `manifest.json` into `out`.
+
+    With `tokenizer_from`, a folder that holds one, that tokenizer is used and none is trained.
 
     Raises:
         CorpusError: a corpus is missing, damaged or empty.
@@ -40,25 +43,35 @@ def prepare(preset: Preset, data: Path, out: Path) -> None:
     if (out / "manifest.json").exists():
         raise RunError(f"{out} holds prepared data already; name another folder, or remove this one.")
     out.mkdir(parents=True, exist_ok=True)
-    tokenizer = make_tokenizer(preset, data)
+    tokenizer = Tokenizer.load(tokenizer_from) if tokenizer_from is not None else make_tokenizer(preset, data)
     tokenizer.save(out)
-    held_back: list[str] = []
+    valid = list(read_documents(data / preset.valid))
+    held_back = [document for source in preset.sources for document in validation_documents(data, source)]
+    keep = OverlapFilter([*valid, *held_back])
     sources = []
     for index, source in enumerate(preset.sources):
         path = out / f"{index:02d}-{Path(source.file).name.split('.')[0]}.bin"
-        documents = list(training_documents(data, source, held_back))
+        before = keep.removed()
+        documents = list(keep(training_documents(data, source)))
         if not documents:
-            raise CorpusError(f"{data / source.file} holds no document; check the file or take it out of the preset.")
+            raise CorpusError(
+                f"{data / source.file} holds no document that validation does not hold;"
+                " check the file or take it out of the preset."
+            )
+        removed = {name: count - before[name] for name, count in keep.removed().items()}
         tokens = pack(preset, tokenizer, documents, path, seed=index)
         size = sum(len(document.encode()) for document in documents)
         sources.append(
             {**asdict(source), "sha256": file_sha256(data / source.file), "documents": len(documents), "bytes": size,
-             "tokens": tokens, "bin": path.name}
+             "tokens": tokens, "bin": path.name, "removed": removed}
         )  # fmt: skip
-        print(f"{source.file}: {len(documents):,} documents, {size:,} bytes, {tokens:,} tokens", flush=True)
+        told = ", ".join(f"{count:,} {name} removed" for name, count in removed.items() if count)
+        print(
+            f"{source.file}: {len(documents):,} documents, {size:,} bytes, {tokens:,} tokens" + (f"; {told}" * bool(told)),
+            flush=True,
+        )
     (out / "held_out.txt").write_text(join_documents(held_back), encoding="utf-8", newline="")
-    valid = join_documents(list(read_documents(data / preset.valid)))
-    (out / "valid.txt").write_text(valid, encoding="utf-8", newline="")
+    (out / "valid.txt").write_text(join_documents(valid), encoding="utf-8", newline="")
     manifest = {"preset": preset.name, "vocab_size": tokenizer.vocab_size, "sources": sources,
                 "valid": {"file": preset.valid, "sha256": file_sha256(data / preset.valid)}}  # fmt: skip
     (out / "manifest.json").write_text(json.dumps(manifest, indent=2), encoding="utf-8")
@@ -70,7 +83,7 @@ def make_tokenizer(preset: Preset, data: Path) -> Tokenizer:
     def sample() -> Iterator[str]:
         for source in preset.sources:
             budget = TOKENIZER_SAMPLE_BYTES * source.weight
-            for document in training_documents(data, source, []):
+            for document in training_documents(data, source):
                 if budget <= 0:
                     break
                 yield document[: int(budget)]
@@ -81,18 +94,23 @@ def make_tokenizer(preset: Preset, data: Path) -> Tokenizer:
     return train_hybrid(sample(), preset.tokenizer.vocab_size)
 
 
-def training_documents(data: Path, source: SourcePreset, held_back: list[str]) -> Iterator[str]:
-    """A source's documents for training; those of the validation split are put into `held_back`."""
+def training_documents(data: Path, source: SourcePreset) -> Iterator[str]:
+    """A source's documents but for those of its validation split, up to its `max_bytes`."""
     left = source.max_bytes
     for document in read_documents(data / source.file):
         if held_out(document, source.hold_out):
-            held_back.append(document)
             continue
         yield document
         if left is not None:
             left -= len(document.encode())
             if left <= 0:
                 return
+
+
+def validation_documents(data: Path, source: SourcePreset) -> Iterator[str]:
+    """Those that the source holds back."""
+    if source.hold_out:
+        yield from (document for document in read_documents(data / source.file) if held_out(document, source.hold_out))
 
 
 def pack(preset: Preset, tokenizer: Tokenizer, documents: list[str], path: Path, *, seed: int) -> int:

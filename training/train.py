@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from config.presets import Preset
+from engine.checkpoint import load_weights
 from engine.model import GPT, GPTConfig
 from training.corpus import join_documents, read_documents
 from training.data import Mixture
@@ -38,6 +39,7 @@ class RunOptions:
     compile: bool = False
     progress: bool = True
     threads: int | None = None  # None: torch's choice
+    init_from: Path | None = None  # a weights folder to begin from
 
 
 def train(preset: Preset, options: RunOptions) -> None:
@@ -60,6 +62,8 @@ def train(preset: Preset, options: RunOptions) -> None:
 
     model = GPT(config)
     model.initialize()
+    if options.init_from is not None:
+        model.load_state_dict(load_weights(options.init_from).model.state_dict())
     optimizers = make_optimizers(model, settings)
     step_loss = torch.compile(model, dynamic=False) if options.compile else model
 
