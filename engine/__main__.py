@@ -38,13 +38,14 @@ def build_parser() -> argparse.ArgumentParser:
     common.add_argument("--threads", type=int, help="CPU threads; all cores if left out")
     common.add_argument(
         "--compute-dtype",
-        choices=("float32", "float16", "bfloat16"),
-        default="float32",
-        help="what is computed in; weights are stored in float16 all the same",
+        choices=("auto", "float32", "float16", "bfloat16"),
+        default="auto",
+        help="what is computed in; auto: float32 where there is memory for it, else float16, as weights are stored",
     )
 
     generate = commands.add_parser("generate", parents=[common], help="continue a prompt")
     generate.add_argument("--adapter", type=Path, metavar="FILE", help="what `teach` wrote")
+    generate.add_argument("--pack", type=Path, metavar="FILE", help="a style, as `python -m training adapt` writes it")
     generate.add_argument("--prompt", required=True, metavar="TEXT")
     generate.add_argument("--max-new-tokens", type=int, default=160, metavar="N")
     generate.add_argument("--seed", type=int, metavar="S", help="the same seed writes the same text")
@@ -155,7 +156,9 @@ def load_engine(args: argparse.Namespace):  # type: ignore[no-untyped-def]  # En
         if args.threads < 1:
             raise PromptError("--threads must be 1 or more.")
         torch.set_num_threads(args.threads)
-    return Engine.load(args.weights, compute_dtype=getattr(torch, args.compute_dtype))
+    pack = getattr(args, "pack", None)  # only what writes takes one
+    dtype = None if args.compute_dtype == "auto" else getattr(torch, args.compute_dtype)
+    return Engine.load(args.weights, compute_dtype=dtype, pack=pack)
 
 
 def read_adapter(path: Path) -> bytes:

@@ -29,13 +29,20 @@ def taught_blocks(config: GPTConfig) -> range:
 
 
 def pack_adapter(groups: Sequence[UnitGroup | None], base_id: str) -> bytes:
-    """Bytes of the units of every taught block; the same units always give the same bytes."""
+    """Bytes of the units of every taught block; the same units always give the same bytes.
+
+    Raises:
+        AdapterError: more than `MAX_BYTES`.
+    """
     tensors: dict[str, Tensor] = {}
     for i, group in enumerate(groups):
         if group is not None:
             parts = zip(UnitGroup._fields, group, strict=True)
             tensors |= {f"blocks.{i}.{name}": tensor.detach().to(torch.float16).contiguous() for name, tensor in parts}
-    return save(tensors, {"adapter": json.dumps({"format": FORMAT, "base_id": base_id})})
+    blob: bytes = save(tensors, {"adapter": json.dumps({"format": FORMAT, "base_id": base_id})})
+    if len(blob) > MAX_BYTES:
+        raise AdapterError(f"An adapter of {len(blob):,} bytes is too large; set fewer n_session units in config.json.")
+    return blob
 
 
 def unpack_adapter(blob: bytes, config: GPTConfig, base_id: str) -> list[UnitGroup | None]:
@@ -90,13 +97,10 @@ def attach(model: GPT, groups: Sequence[UnitGroup | None] | None) -> None:
 
     A blank group is all zero: it adds exactly nothing, so the model's output is the base's bit for bit.
     """
-    config = model.config
-    first, U, r = config.n_ffn + config.n_long_term, config.n_units, config.n_session
     for i, block in enumerate(model.layers()):
         group = groups[i] if groups is not None else None
-        gate_up, down = block.feed_forward.gate_up.weight, block.feed_forward.down.weight  # (2U, C), (C, U)
-        gate, up, out = gate_up[first : first + r], gate_up[U + first : U + first + r], down[:, first : first + r]
-        if group is None:
-            gate.zero_(), up.zero_(), out.zero_()
-        else:
-            gate.copy_(group.gate), up.copy_(group.up), out.copy_(group.down)
+        for n, spare in enumerate(block.feed_forward.group("session")):  # gate, up, down
+            if group is None:
+                spare.zero_()
+            else:
+                spare.copy_(group[n])

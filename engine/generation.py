@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from engine.adapter import attach, pack_adapter, unpack_adapter
-from engine.checkpoint import Weights, default_weights, load_weights
+from engine.checkpoint import Weights, default_weights, load_weights, read_config
 from engine.errors import WeightsError
 from engine.model import KVCache
+from engine.pack import PackCard, attach_pack, load_pack, read_card
 from engine.prompt import Context, fit, render
 from engine.sampling import Sampler, SamplingParams
 from engine.summary import ABBREVIATION
@@ -37,10 +38,11 @@ def ends_sentence(text: str) -> bool:
 class EngineInfo:
     name: str
     base_id: str
+    model_type: str  # "llama", "qwen3" or "gpt2"
     parameters: int
     block_size: int
     vocab_size: int
-    rating: str  # "general" or "mature"
+    rating: str  # "general", "mature", or "unknown" where nobody has said
     folder: Path
     card: dict[str, Any]
     compute_dtype: str
@@ -76,7 +78,9 @@ class Engine:
         self.weights = weights
         self.model, self.tokenizer, self.base_id = weights.model, weights.tokenizer, weights.base_id
         self._dtype = weights.model.embedding.weight.dtype
+        self.asked_dtype: torch.dtype | None = None  # None: whatever fits, for the weights that are swapped in too
         self._cache = KVCache(self.model.config, self._dtype)
+        self.pack: PackCard | None = None  # the style that is in the long-term units
         self._attached: str | None = None  # digest of the adapter in the spare units
         self._replay: Tensor | None = None
         control = (self.tokenizer.control[MEMORY], self.tokenizer.control[STORY], self.tokenizer.token_id(UNKNOWN))
@@ -86,13 +90,29 @@ class Engine:
         self.penalized = self.tokenizer.word_beginnings() or None
 
     @classmethod
-    def load(cls, folder: Path | None = None, *, compute_dtype: torch.dtype = torch.float32) -> Engine:
-        """Load and check a weights folder, the bundled default if none is named.
+    def load(
+        cls, folder: Path | None = None, *, compute_dtype: torch.dtype | None = None, pack: Path | None = None
+    ) -> Engine:
+        """Load and check a weights folder, the bundled default if none is named, and put on a style pack, if one is.
+
+        Args:
+            compute_dtype: None takes float32 where the host has memory for it and as much again, else float16.
 
         Raises:
             WeightsError, TokenizerError: see `load_weights`.
+            AdapterError: see `load_pack`.
         """
-        return cls(load_weights(folder or default_weights(), dtype=compute_dtype, n_session=SESSION_UNITS))
+        folder, card = folder or default_weights(), read_card(pack) if pack is not None else None
+        asked = read_config(folder)  # a folder may ask for room of its own for styles and lessons
+        room = max(asked.n_long_term, card.units if card is not None else 0)
+        engine = cls(
+            load_weights(folder, dtype=compute_dtype, n_long_term=room, n_session=asked.n_session or SESSION_UNITS)
+        )
+        engine.asked_dtype = compute_dtype
+        if pack is not None:
+            attach_pack(engine.model, load_pack(pack, engine.model.config, engine.base_id))
+            engine.pack = card
+        return engine
 
     @property
     def compute_dtype(self) -> torch.dtype:
@@ -104,10 +124,11 @@ class Engine:
         return EngineInfo(
             name=str(card.get("name") or self.weights.folder.name),
             base_id=self.base_id,
+            model_type=config.model_type,
             parameters=self.model.parameter_count(),
             block_size=config.block_size,
             vocab_size=config.vocab_size,
-            rating=str(card.get("rating", "general")),
+            rating="mature" if self.pack and self.pack.rating == "mature" else str(card.get("rating", "unknown")),
             folder=self.weights.folder,
             card=card,
             compute_dtype=str(self._dtype).removeprefix("torch."),
@@ -164,7 +185,7 @@ class Engine:
     def _tokens(self, prompt: list[int], sampler: Sampler) -> Iterator[int]:
         """At most max_new_tokens ids behind the prompt; the end of the text is given too, and is the last."""
         params, end = sampler.params, self.tokenizer.end_of_text
-        ids = prompt or self.tokenizer.encode("\n")[:1]
+        ids = prompt or self.tokenizer.encode("\n")[:1] or [0]
         logits = self._prefill(ids)
         for count in range(params.max_new_tokens):
             early = count < params.min_new_tokens or (
@@ -236,7 +257,7 @@ class Engine:
             sampler = Sampler(
                 SamplingParams(max_new_tokens=REPLAY_TOKENS, temperature=1.0, top_p=0.95, seed=0), self._never
             )
-            start = [self.tokenizer.end_of_text] if self.tokenizer.end_of_text is not None else []
+            start = [self.tokenizer.start_of_text] if self.tokenizer.start_of_text is not None else []
             rows = []
             with torch.inference_mode():
                 for _ in range(REPLAY_ROWS):

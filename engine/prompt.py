@@ -49,7 +49,7 @@ def render(tokenizer: Tokenizer, context: Context, room: int) -> list[int]:
     Raises:
         PromptError: the pins alone take more than half of the window.
     """
-    start = [] if tokenizer.end_of_text is None else [tokenizer.end_of_text]
+    start = [] if tokenizer.start_of_text is None else [tokenizer.start_of_text]
     memory = render_memory(tokenizer, context.pins, context.summary)
     if len(memory) > room * MEMORY_SHARE:
         memory = render_memory(tokenizer, context.pins, None)  # pins come first: they were asked for by a person

@@ -194,7 +194,7 @@ def rewrite(prompt: str, rng: random.Random) -> str:
 
 def answer_ids(tokenizer: Tokenizer, opening: str, prompt: str, answer: str, block_size: int) -> tuple[list[int], int]:
     """Ids of the whole text, its start cut where it is too long, and how many of them are the answer's."""
-    start = [] if tokenizer.end_of_text is None else [tokenizer.end_of_text]
+    start = [] if tokenizer.start_of_text is None else [tokenizer.start_of_text]
     told = tokenizer.encode(answer)
     before = [*start, *tokenizer.encode(opening + prompt)][-(block_size - len(told)) :]
     return [*before, *told], len(told)

@@ -28,38 +28,51 @@ MAX_HELD_BACK = 3
 class Tokenizer:
     """Encodes text losslessly where the vocabulary holds all bytes (hybrid), character by character where it does not.
 
+    Args:
+        begin, end: ids that begin and end a document in a foreign vocabulary, which has no end-of-text token of ours.
+
+    Attributes:
+        control: ids of our control tokens by name, None where a foreign vocabulary lacks one.
+        end_of_text: the id that a model writes when a document is over; None if it knows of none.
+        start_of_text: the id that stands before every document; with our tokens the same.
+
     Raises:
         TokenizerError: the file is missing or is not a tokenizer.
     """
 
-    def __init__(self, inner: tokenizers.Tokenizer) -> None:
+    def __init__(self, inner: tokenizers.Tokenizer, *, begin: int | None = None, end: int | None = None) -> None:
         inner.encode_special_tokens = True  # control tokens in the text are text
+        inner.no_truncation()  # some foreign files would cut a story or fill it up, and say nothing
+        inner.no_padding()
         self._inner = inner
-        self.vocab_size: int = inner.get_vocab_size()
-        self.control = {name: inner.token_to_id(name) for name in CONTROL_TOKENS}
+        self.vocab_size: int = max(inner.get_vocab().values(), default=-1) + 1  # foreign ones may leave ids out
+        self.control: dict[str, int | None] = {name: inner.token_to_id(name) for name in CONTROL_TOKENS}
+        ours = self.control[END_OF_TEXT]
+        self.end_of_text: int | None = ours if ours is not None else end
+        self.start_of_text: int | None = ours if ours is not None else begin
 
     @classmethod
-    def load(cls, folder: Path) -> Tokenizer:
+    def load(cls, folder: Path, *, begin: int | None = None, end: int | None = None) -> Tokenizer:
         path = folder / "tokenizer.json"
         if not path.is_file():
             raise TokenizerError(f"{path} is missing; a weights folder needs its tokenizer.json.")
         try:
-            return cls(tokenizers.Tokenizer.from_file(str(path)))
+            return cls(tokenizers.Tokenizer.from_file(str(path)), begin=begin, end=end)
         except Exception as error:  # the library raises bare Exception
             raise TokenizerError(f"{path} is not a readable tokenizer; copy the folder again. ({error})") from error
 
     def save(self, folder: Path) -> None:
         self._inner.save(str(folder / "tokenizer.json"))
 
-    @property
-    def end_of_text(self) -> int | None:
-        """The id that parts documents; None in a foreign tokenizer without it."""
-        return self.control[END_OF_TEXT]
-
     def token_id(self, token: str) -> int | None:
         """The id of a token by its name, None if the vocabulary has none such."""
         found: int | None = self._inner.token_to_id(token)
         return found
+
+    def token_name(self, token: int | None) -> str | None:
+        """The name of a token by its id."""
+        name: str | None = None if token is None else self._inner.id_to_token(token)
+        return name
 
     def word_beginnings(self) -> frozenset[int]:
         """Ids that begin a word, of BPE vocabularies that mark them (byte-level or SentencePiece style); else none."""

@@ -108,7 +108,7 @@ class Worker:
 
         def run(job: Job[EngineInfo]) -> EngineInfo:
             job.give("reading and checking the weights")
-            fresh = Engine.load(folder, compute_dtype=self._engine.compute_dtype)
+            fresh = Engine.load(folder, compute_dtype=self._engine.asked_dtype)
             job.give("trying them out")
             fresh.try_out()
             self._engine = fresh

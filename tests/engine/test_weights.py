@@ -53,7 +53,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "true for a number": (lambda f: change_config(f, vocab_size=True), "vocab_size"),
     "wrong width": (lambda f: change_config(f, intermediate_size=65), "shape"),
     "odd heads": (lambda f: change_config(f, num_attention_heads=3), "heads"),
-    "another activation": (lambda f: change_config(f, hidden_act="gelu"), "silu"),
+    "another activation": (lambda f: change_config(f, hidden_act="tanh"), "silu"),
     "truncated file": (
         lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-7]), "damaged",
     ),
@@ -76,6 +76,79 @@ def test_a_folder_that_is_not_sound_is_refused_in_one_sentence(folder: Path, nam
         Engine.load(folder)
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def sharded(folder: Path) -> Path:
+    """The same weights in two files and an index."""
+    tensors = load_file(folder / "model.safetensors")
+    names = sorted(tensors)
+    index = {name: f"model-0000{1 + (i % 2)}-of-00002.safetensors" for i, name in enumerate(names)}
+    for file in set(index.values()):
+        save_file({name: tensors[name] for name in names if index[name] == file}, folder / file)
+    write_index(folder, index)
+    (folder / "model.safetensors").unlink()
+    return folder
+
+
+def write_index(folder: Path, files: Any) -> None:
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": files}))
+
+
+def change_index(folder: Path, **files: Any) -> None:
+    path = folder / "model.safetensors.index.json"
+    write_index(folder, {**json.loads(path.read_text())["weight_map"], **files})
+
+
+def link_outside(folder: Path) -> None:
+    """A shard becomes a link to a file elsewhere, as in the cache of Hugging Face's hub."""
+    shard, elsewhere = folder / SHARD, folder.parent / "elsewhere.safetensors"
+    shard.rename(elsewhere)
+    shard.symlink_to(elsewhere)
+
+
+SHARD = "model-00001-of-00002.safetensors"
+HOSTILE_INDEX: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a way up": (lambda f: change_index(f, **{NORM: f"../weights/{SHARD}"}), "no file of this folder"),
+    "an absolute name": (lambda f: change_index(f, **{NORM: str(f / SHARD)}), "no file of this folder"),
+    "a folder below": (lambda f: change_index(f, **{NORM: f"x/{SHARD}"}), "no file of this folder"),
+    "another kind of file": (lambda f: change_index(f, **{NORM: "config.json"}), "no file of this folder"),
+    "a name with a null": (lambda f: change_index(f, **{NORM: "x\0.safetensors"}), "no file of this folder"),
+    "a link that leads out": (link_outside, "no file of this folder"),
+    "a shard that is not there": (lambda f: (f / SHARD).unlink(), SHARD),
+    "a shard that is damaged": (lambda f: (f / SHARD).write_bytes(b"\xff" * 99), "damaged"),
+    "a tensor in the other shard": (lambda f: change_index(f, **{NORM: SHARD}), "not in model.safetensors.index.json"),
+    "a tensor that no shard has": (lambda f: change_index(f, extra=SHARD), "extra"),
+    "numbers for names": (lambda f: change_index(f, **{NORM: 3}), "no index"),
+    "a list": (lambda f: write_index(f, []), "no index"),
+    "nothing": (lambda f: write_index(f, {}), "names 0 files"),
+    "thousands of files": (lambda f: write_index(f, {str(i): f"{i}.safetensors" for i in range(1001)}), "1,001 files"),
+    "noise": (lambda f: (f / "model.safetensors.index.json").write_bytes(b"\xff{"), "no index"),
+}
+
+
+def test_weights_in_several_files_are_those_of_one(tiny_weights: Path, sharded: Path) -> None:
+    ids = torch.tensor([[3, 9, 27, 81, 243]])
+    one, several = Engine.load(tiny_weights), Engine.load(sharded)
+    assert torch.equal(several.model(ids), one.model(ids))
+    assert several.base_id != one.base_id
+    assert several.base_id == Engine.load(sharded).base_id
+
+
+@pytest.mark.parametrize("name", HOSTILE_INDEX)
+def test_an_index_that_is_not_sound_is_refused_in_one_sentence(sharded: Path, name: str) -> None:
+    damage, told = HOSTILE_INDEX[name]
+    damage(sharded)
+    with pytest.raises(EngineError) as caught:
+        Engine.load(sharded)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_pickled_weights_are_never_opened(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(EngineError, match="may run code"):
+        Engine.load(folder)
 
 
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:

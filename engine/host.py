@@ -1,0 +1,95 @@
+"""What the host can still give to this process, and in which dtype a model fits into it.
+
+A container's limit, `prlimit --as` and the host's own memory all count; systems other than Linux are taken at their
+word, as they say none of it in one place.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from engine.blocks import GPTConfig
+from engine.errors import WeightsError
+
+CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+WORKSPACE = 64 << 20  # what reading and writing take beside weights and cache: stacks of threads, copies of one matrix
+
+
+def fitting_dtype(config: GPTConfig, wanted: torch.dtype | None) -> torch.dtype:
+    """The dtype to hold and compute a model in: the one that is wanted, else float32 where it leaves as much memory
+    again, for teaching and for a change of weights, and float16 where it does not.
+
+    Raises:
+        WeightsError: there is not enough memory.
+    """
+    limits = [bytes_ for bytes_ in (free_address_space(), free_memory()) if bytes_ is not None]
+    if not limits:
+        return wanted or torch.float32
+    free = min(limits)
+    if wanted is None and 2 * memory_needed(config, torch.float32) <= free:
+        return torch.float32
+    dtype = wanted or torch.float16
+    needed = memory_needed(config, dtype)
+    if needed <= free:
+        return dtype
+    name, cache = str(dtype).removeprefix("torch."), cache_bytes(config, dtype)
+    smaller = "choose float16, " if wanted == torch.float32 else ""
+    raise WeightsError(
+        f"This model needs {needed >> 20:,} MB in {name}, {cache >> 20:,} MB of it for its context of"
+        f" {config.block_size:,} tokens, but only {free >> 20:,} MB are free; {smaller}give it a shorter context"
+        " (training import --block-size) or more memory."
+    )
+
+
+def memory_needed(config: GPTConfig, dtype: torch.dtype) -> int:
+    """Bytes of the weights, of the cache, and of the larger of these: one stored matrix while the weights are loaded,
+    or what is computed while a full context is read."""
+    loading = config.vocab_size * config.n_embd * 4
+    reading = config.block_size * (3 * config.n_units + 8 * config.n_embd) * dtype.itemsize
+    return config.n_weights * dtype.itemsize + cache_bytes(config, dtype) + max(loading, reading) + WORKSPACE
+
+
+def cache_bytes(config: GPTConfig, dtype: torch.dtype) -> int:
+    return 2 * config.n_layer * config.kv_heads * config.block_size * config.head_dim * dtype.itemsize
+
+
+def free_address_space() -> int | None:
+    """Bytes that may still be mapped under `ulimit -v` or `prlimit --as`; None where there is no limit."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    size = _status("VmSize")
+    return None if limit == resource.RLIM_INFINITY or size is None else max(0, limit - size)
+
+
+def free_memory() -> int | None:
+    """Bytes that the host, or this container's limit, leaves; None where it is not known."""
+    left = [_kib(Path("/proc/meminfo"), "MemAvailable")]
+    resident = _status("VmRSS")
+    for path in CGROUP_LIMITS:
+        try:
+            limit = path.read_text().strip()
+        except OSError:
+            continue
+        if limit.isdecimal() and resident is not None:
+            left.append(max(0, int(limit) - resident))
+    return min((bytes_ for bytes_ in left if bytes_ is not None), default=None)
+
+
+def _status(name: str) -> int | None:
+    return _kib(Path("/proc/self/status"), name)
+
+
+def _kib(path: Path, name: str) -> int | None:
+    """The number of kB behind a name in a file of `/proc`, as bytes."""
+    try:
+        for line in path.read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return None
