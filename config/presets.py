@@ -1,6 +1,7 @@
 """Model and training presets: TOML files in `config/presets/`, read with the standard library alone.
 
-A preset lists only what differs from the defaults here, each line with its reason.
+A preset lists only what differs from the defaults here, each line with its reason. Its corpora stand in it, or in a
+mixture of `config/mixtures/` that several presets share.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 PRESETS = Path(__file__).parent / "presets"
+MIXTURES = Path(__file__).parent / "mixtures"
 
 
 class PresetError(Exception):
@@ -28,12 +30,18 @@ class ModelPreset:
     n_embd: int
     n_ffn: int
     block_size: int
+    model_type: Literal["llama", "qwen3", "gpt2"] = "llama"
+    n_kv_head: int | None = None  # heads of keys and values, each shared by several of queries; None: as many
+    activation: Literal["silu", "relu2", "gelu_new", "gelu", "relu"] = "silu"  # of gates; of the units in gpt2
+    tie_embeddings: bool = True
+    n_long_term: int = 0  # units of each block that the served model keeps free, for style packs
+    n_session: int = 0  # the same for what a channel is taught
 
 
 @dataclass(frozen=True)
 class TokenizerPreset:
-    kind: Literal["char", "hybrid"]
-    vocab_size: int = 2048  # hybrid only; a char vocabulary is as large as the text asks for
+    kind: Literal["char", "hybrid", "bpe"]
+    vocab_size: int = 2048  # a char vocabulary is as large as the text asks for
     dropout_share: float = 0.03  # of the documents: encoded with BPE dropout, so that small pieces are trained too
 
 
@@ -45,6 +53,8 @@ class SourcePreset:
     weight: float  # share of the training tokens
     licence: str
     rating: Literal["general", "mature"] = "general"
+    credit: str | None = None  # who is named in the card, where no list of authors lies beside the corpus
+    speakers: Literal["roles"] | None = None  # each line is "NAME: text" of a real person, who becomes GM, PLAYER 1 ...
     hold_out: float = 0.0  # share of the documents kept from training, for validation
     max_bytes: int | None = None  # take only the first documents up to this many bytes
 
@@ -53,15 +63,23 @@ class SourcePreset:
 class TrainPreset:
     steps: int
     batch_size: int = 32  # sequences in one optimizer step at the short context; a longer one takes fewer
+    micro_batch_size: int | None = None  # sequences read at once, their gradients added up; None: all of the batch
     short_block_size: int | None = None  # context before the decay begins; None: the model's own all the time
     optimizer: Literal["adamw", "muon"] = "adamw"
     lr: float = 3e-4  # AdamW: everything. Muon: embeddings and norms
     muon_lr: float = 0.02  # matrices of the blocks
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = 0.1
-    warmup_steps: int = 100
-    decay_share: float = 0.4  # last share of the steps, in which the rate falls to zero in a line (WSD)
+    schedule: Literal["wsd", "one_cycle"] = "wsd"
+    warmup_steps: int = 100  # wsd: the rate rises in a line
+    decay_share: float = 0.4  # wsd: last share of the steps, in which the rate falls to zero in a line
+    rise_share: float = 0.3  # one_cycle: first share of the steps, in which the rate rises
     grad_clip: float = 1.0
+    autocast: Literal["bf16", "fp16", "off"] = "bf16"  # arithmetic of the matrices; weights are float32 always
+    compile: bool = False  # torch.compile, unless the command line says otherwise
+    gradient_checkpointing: bool = False  # computes each block twice instead of keeping what it computed
+    document_masking: bool = False  # attention does not reach over the end of a text
+    ema: float | None = None  # share of the mean of weights that a step keeps; the mean is what is validated, exported
     seed: int = 1
     valid_every: int = 250  # steps
     save_every: int = 250  # steps
@@ -87,17 +105,38 @@ def load_preset(name: str) -> Preset:
     """A preset by its name, or by the path of a TOML file of one's own.
 
     Raises:
-        PresetError: no such preset, not TOML, an unknown key, a missing one, or a value that cannot be meant.
+        PresetError: no such preset or mixture, not TOML, a key unknown or missing, or a value that cannot be meant.
     """
     path = Path(name) if name.endswith(".toml") else PRESETS / f"{name}.toml"
     if not path.is_file():
         known = ", ".join(preset_names())
         raise PresetError(f"There is no preset {name!r}; choose one of {known} or name a .toml file.")
+    raw = _read_toml(path)
+    if (mixture := raw.pop("mixture", None)) is not None:
+        if "source" in raw:
+            raise PresetError(f"Preset {path.stem} has sources of its own and names a mixture; take out one of them.")
+        raw = _read_mixture(path, mixture) | raw
+    return _build(path.stem, raw)
+
+
+def _read_mixture(preset: Path, name: Any) -> dict[str, Any]:
+    """`source` and `valid` of a mixture, named as presets are; a path is one from the preset's own folder."""
+    own = isinstance(name, str) and name.endswith(".toml")
+    path = preset.parent / name if own else MIXTURES / f"{name}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(path.stem for path in MIXTURES.glob("*.toml")))
+        raise PresetError(f"Preset {preset.stem}: no mixture {name!r}; choose one of {known} or name a .toml file.")
+    raw = _read_toml(path)
+    if surplus := set(raw) - {"valid", "source"}:
+        raise PresetError(f"Mixture {path.stem}: {min(surplus)} is not a setting; it holds valid and [[source]] alone.")
+    return raw
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PresetError(f"{path} is not valid TOML: {error}; mend that line.") from error
-    return _build(path.stem, raw)
 
 
 def _build(name: str, raw: dict[str, Any]) -> Preset:
@@ -110,13 +149,20 @@ def _build(name: str, raw: dict[str, Any]) -> Preset:
         "sources": tuple(_section(name, SourcePreset, "source", item) for item in raw.pop("source", [])),
     }
     preset: Preset = _section(name, Preset, "top level", {**raw, **sections})
-    if model.n_embd % model.n_head or (model.n_embd // model.n_head) % 2:
-        raise PresetError(f"Preset {name}: n_embd {model.n_embd} is not {model.n_head} heads (n_head) of even width.")
-    if (short := preset.train.short_block_size) is not None and short > model.block_size:
-        raise PresetError(f"Preset {name}: short_block_size {short} exceeds block_size {model.block_size}.")
     total = sum(source.weight for source in preset.sources)
-    if not math.isclose(total, 1, abs_tol=1e-6):
-        raise PresetError(f"Preset {name}: the weights of the sources add up to {total:g}; make it 1.")
+    short, ema, kv = preset.train.short_block_size, preset.train.ema, model.n_kv_head
+    checks = (
+        (model.n_embd % model.n_head == 0 and model.n_embd // model.n_head % 2 == 0,
+         f"n_embd {model.n_embd} is not {model.n_head} heads (n_head) of even width"),
+        (kv is None or (model.n_head % kv == 0 and model.model_type != "gpt2"),
+         f"n_kv_head {kv} does not divide n_head {model.n_head}, or the blocks are of gpt2, which shares no heads"),
+        (short is None or short <= model.block_size, f"short_block_size {short} exceeds block_size {model.block_size}"),
+        (ema is None or ema < 1, f"ema {ema} would keep the first weights for ever; choose a share below 1"),
+        (math.isclose(total, 1, abs_tol=1e-6), f"the weights of the sources add up to {total:g}; make it 1"),
+    )  # fmt: skip
+    for holds, message in checks:
+        if not holds:
+            raise PresetError(f"Preset {name}: {message}.")
     return preset
 
 

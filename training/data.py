@@ -93,6 +93,12 @@ def inside_memory(targets: Tensor, memory: int, story: int) -> Tensor:
     return inside
 
 
+def document_numbers(idx: Tensor, end_of_text: int) -> Tensor:
+    """(B, T): how many documents have begun in the row up to each id; the end-of-text token begins the next one."""
+    numbers: Tensor = (idx == end_of_text).cumsum(1)
+    return numbers
+
+
 def map_tokens(path: Path) -> Tensor:
     """The ids of a packed file, (n,), read from disk as they are used."""
     if not path.is_file():

@@ -5,58 +5,75 @@ A run that starts from it (`train --init-from DIR`) spends nothing on what the s
 
 Everything new is silent: rows and columns that write to the residual stream are zero, those that read from it are
 random. Net2Net (Chen et al. 2016, https://arxiv.org/abs/1511.05641) keeps the function by copying units, which leaves
-twins to be told apart; zeros need no such care, as in the growth operators of bert2BERT (Chen et al. 2022) and of
-Gesmundo & Maile 2023 (https://arxiv.org/abs/2308.06103), whose norm is rescaled for the wider stream in the same way.
+twins to be told apart; zeros, as in Gesmundo & Maile 2023 (https://arxiv.org/abs/2308.06103), need no such care.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from config.presets import Preset
+from engine.blocks import RMSNorm
 from engine.checkpoint import load_weights, save_weights
 from engine.model import GPT, GPTConfig
 from training.errors import RunError
+
+NEVER_SHRINK = ("n_layer", "n_head", "kv_heads", "n_embd", "n_ffn", "block_size")
+ALWAYS_EQUAL = ("model_type", "activation", "head_dim")
 
 
 def grow(source: Path, preset: Preset, out: Path, *, seed: int = 1) -> GPTConfig:
     """Write the weights in `source` at the shape of `preset` into `out`, a weights folder; returns that shape.
 
     Raises:
-        RunError: the preset is smaller somewhere, its heads are of another width, or `out` holds weights already.
+        RunError: the preset's shape cannot hold these weights, or `out` holds weights already.
         WeightsError: `source` holds no weights.
     """
     if (out / "model.safetensors").exists():
         raise RunError(f"{out} holds weights already; name another folder.")
     small = load_weights(source)
-    shape = preset.model
-    config = replace(
-        small.model.config, n_layer=shape.n_layer, n_head=shape.n_head, n_embd=shape.n_embd, n_ffn=shape.n_ffn,
-        block_size=shape.block_size,
-    )  # fmt: skip
+    config = replace(small.model.config, **asdict(preset.model))
     model = grow_model(small.model, config, seed=seed)
+    card, name = small.card, small.card.get("name", source.resolve().name)
     save_weights(out, model, small.tokenizer, {
-        "name": out.resolve().name, "rating": small.card.get("rating", "general"), "parameters": model.parameter_count(),
-        "about": f"{small.card.get('name', source.name)} at the shape of {preset.name}, not trained further",
-        "grown_from": {"name": small.card.get("name", source.name), "base_id": small.base_id,
-                       "corpora": small.card.get("corpora", []), "training": small.card.get("training", {})},
+        "name": out.resolve().name, "rating": card.get("rating", "general"), "parameters": model.parameter_count(),
+        "about": f"{name} at the shape of {preset.name}, not trained further",
+        "grown_from": {"name": name, "base_id": small.base_id, "corpora": card.get("corpora", []),
+                       "training": card.get("training", {})},
     })  # fmt: skip
     return config
 
 
+def check_shapes(old: GPTConfig, new: GPTConfig) -> None:
+    """Refuse what zeros cannot bridge."""
+    if new.model_type == "gpt2" or new.attention_bias or new.ffn_bias:
+        raise RunError("Only llama and qwen3 blocks without biases grow, as a LayerNorm sees zeros; train it anew.")
+    for name in ALWAYS_EQUAL:
+        if getattr(new, name) != getattr(old, name):
+            theirs, ours = getattr(old, name), getattr(new, name)
+            raise RunError(f"The weights have {name} {theirs}, the preset {ours}; make them equal.")
+    for name in NEVER_SHRINK:
+        if getattr(new, name) < getattr(old, name):
+            raise RunError(f"The weights have {name} {getattr(old, name)}, the preset less; name a larger preset.")
+    if new.tie_embeddings and not old.tie_embeddings:
+        raise RunError("The weights read and write tokens with two matrices, the preset with one; set tie_embeddings.")
+    if new.n_head * old.kv_heads != old.n_head * new.kv_heads:
+        raise RunError("The preset shares keys among other heads than the weights do; keep n_head / n_kv_head.")
+
+
 @torch.no_grad()
 def grow_model(small: GPT, config: GPTConfig, *, seed: int = 1) -> GPT:
-    """A model of shape `config` whose logits are those of `small`, but for rounding."""
+    """A model of shape `config` whose logits are those of `small`, but for rounding and the epsilon in its norms.
+
+    Raises:
+        RunError: the shape cannot hold the weights.
+    """
     old = small.config
-    for name in ("n_layer", "n_head", "n_embd", "n_ffn", "block_size"):
-        if getattr(config, name) < getattr(old, name):
-            raise RunError(f"The weights have {name} {getattr(old, name)}, the preset less; name a larger preset.")
-    if config.head_dim != old.head_dim:
-        raise RunError(f"The weights have heads of width {old.head_dim}, the preset {config.head_dim}; make them equal.")
+    check_shapes(old, config)
     generator = torch.Generator().manual_seed(seed)
     C, F = old.n_embd, old.n_ffn
     model = GPT(config)
@@ -83,17 +100,21 @@ def grow_model(small: GPT, config: GPTConfig, *, seed: int = 1) -> GPT:
     for layer, block in enumerate(model.layers()):
         nearest = min(kept, key=lambda at: (abs(at - layer), at))
         origin = blocks[kept[nearest]]
-        parts = origin.attention.qkv.weight.chunk(3)  # (3C, C) -> 3 x (C, C)
-        wide = [widen(part, config.n_embd, config.n_embd, reads=True) for part in parts]
-        block.attention.qkv.weight.copy_(torch.cat(wide))
-        parts = origin.feed_forward.gate_up.weight.chunk(2)  # (2F, C) -> 2 x (F, C)
-        wide = [widen(part, config.n_ffn, config.n_embd, reads=True) for part in parts]
+        ours, theirs = block.attention, origin.attention
+        parts = torch.split(theirs.qkv.weight, list(theirs.parts))  # queries, keys, values: (n D, C)
+        wide = [widen(part, rows, config.n_embd, reads=True) for part, rows in zip(parts, ours.parts, strict=True)]
+        ours.qkv.weight.copy_(torch.cat(wide))
+        units = [part[:F] for part in origin.feed_forward.gate_up.weight.chunk(2)]  # gates, ups: (U, C) -> (F, C)
+        wide = [widen(part, config.n_units, config.n_embd, reads=True) for part in units]
         block.feed_forward.gate_up.weight.copy_(torch.cat(wide))
-        out, down = origin.attention.out.weight, origin.feed_forward.down.weight  # (C, C), (C, F)
-        if layer not in kept:  # a new layer reads as its neighbour does and says nothing yet
-            out, down = torch.zeros(C, C), torch.zeros(C, F)
-        block.attention.out.weight.copy_(widen(out, config.n_embd, config.n_embd, reads=False))
-        block.feed_forward.down.weight.copy_(widen(down, config.n_embd, config.n_ffn, reads=False))
+        speaks = float(layer in kept)  # a new layer reads as its neighbour does and says nothing yet
+        out, down = speaks * theirs.out.weight, speaks * origin.feed_forward.down.weight[:, :F]  # (C, H D), (C, F)
+        ours.out.weight.copy_(widen(out, config.n_embd, ours.out.weight.size(1), reads=False))
+        block.feed_forward.down.weight.copy_(widen(down, config.n_embd, config.n_units, reads=False))
+        block.feed_forward.blank()
         block.attention_norm.weight.copy_(norm(origin.attention_norm.weight))
         block.feed_forward_norm.weight.copy_(norm(origin.feed_forward_norm.weight))
+        for mine, its in ((ours.q_norm, theirs.q_norm), (ours.k_norm, theirs.k_norm)):
+            if isinstance(mine, RMSNorm) and isinstance(its, RMSNorm):
+                mine.weight.copy_(its.weight)  # (D,): heads keep their width
     return model

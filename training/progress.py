@@ -20,10 +20,7 @@ class Log:
     """Rows as JSON lines in a file. On a terminal a bar follows them; elsewhere each validation prints one line."""
 
     def __init__(self, path: Path, start: int, steps: int, progress: bool, stream: TextIO | None = None) -> None:
-        kept = [line for line in _lines(path) if _step(line) <= start]
-        partial = path.with_suffix(".partial")
-        partial.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-        partial.replace(path)  # rows behind the checkpoint are written again
+        keep_rows(path, start)
         self._file = path.open("a", encoding="utf-8")
         self._steps, self._progress, self._stream = steps, progress, stream or sys.stdout
         self._bar = progress and self._stream.isatty()
@@ -77,13 +74,22 @@ def clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a run's log or samples without one that was cut off when the machine stopped; none without a file."""
+    rows = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
+            rows.append(row)
+    return rows
 
 
-def _step(line: str) -> float:
-    """The step of a row; a row that was cut off when the machine stopped counts as one to write again."""
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return float("inf")
+def keep_rows(path: Path, start: int) -> None:
+    """Cut a file of rows off behind step `start`, the checkpoint's: those that follow are written again."""
+    kept = [json.dumps(row, ensure_ascii=False) for row in read_rows(path) if row["step"] <= start]
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(f"{row}\n" for row in kept), encoding="utf-8")
+    partial.replace(path)

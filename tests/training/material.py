@@ -25,10 +25,13 @@ block_size = 32
 [train]
 steps = {steps}
 batch_size = 4
+micro_batch_size = 3
 short_block_size = 16
 optimizer = "{optimizer}"
 lr = 4e-3
 warmup_steps = 5
+document_masking = true
+ema = 0.9
 valid_every = 5
 save_every = 7
 [[source]]
@@ -43,8 +46,12 @@ hold_out = 0.3
 """
 
 
-def story(rng: random.Random, sentences: int) -> str:
-    hero, friend = rng.sample(["Mira", "Tom", "Anna", "Ben", "Lily"], 2)
+# A child's name stands in every run of 13 words and belongs to one story, so that no story overlaps another.
+NAMES = [f"{a}{b}{c}" for a in ("Mi", "To", "An", "Be", "Li") for b in ("ra", "ma", "li", "no") for c in "abdeklmnrst"]
+
+
+def story(rng: random.Random, sentences: int, hero: str = "Mira") -> str:
+    friend = rng.choice(["Tom", "Anna", "Ben", "Lily"])
     things = ("a key", "an old map", "the red ball", "some bread", "a small stone")
     told = [f"Once upon a time, there was a child named {hero}."]
     told += [f"{hero} found {rng.choice(things)} in the forest and showed it to {friend}." for _ in range(sentences)]
@@ -56,8 +63,9 @@ def write_corpora(folder: Path) -> Path:
 
     rng = random.Random(1)
     folder.mkdir(parents=True, exist_ok=True)
+    heroes = iter(rng.sample(NAMES, len(NAMES)))
     for name, count in (("stories.txt.xz", 60), ("notes_synthetic.txt", 40), ("valid.txt", 4)):
-        text = "".join(f"{story(rng, rng.randrange(1, 12))}\n{SEPARATOR}\n" for _ in range(count))
+        text = "".join(f"{story(rng, rng.randrange(1, 12), next(heroes))}\n{SEPARATOR}\n" for _ in range(count))
         (folder / name).write_bytes(lzma.compress(text.encode()) if name.endswith(".xz") else text.encode())
     credited = "doc\ttitle\ttext_author\tlicence\n0\tThe Key\tA. Author\tCC BY\n1\tThe Map\tÉ. Other\tCC BY\n"
     (folder / "notes_synthetic.credits.tsv").write_text(credited, encoding="utf-8")

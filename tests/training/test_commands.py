@@ -48,7 +48,8 @@ def test_evaluate_refuses_damaged_compression_and_a_folder(
     for name, content in (("cut.xz", whole[:-20]), ("no.xz", b"plain")):
         (tmp_path / name).write_bytes(content)
         assert "not readable" in refused(capsys, "evaluate", "--weights", tiny_weights, "--text", tmp_path / name)
-    assert "not readable" in refused(capsys, "evaluate", "--weights", tiny_weights, "--text", tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert "no .txt file" in refused(capsys, "evaluate", "--weights", tiny_weights, "--text", tmp_path / "empty")
     assert "weights folder" in refused(capsys, "evaluate", "--weights", tmp_path / "none", "--text", __file__)
 
 

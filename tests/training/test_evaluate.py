@@ -6,6 +6,7 @@ import json
 import lzma
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from engine.checkpoint import Weights, load_weights
 from engine.model import GPT, GPTConfig
+from engine.tokenizer import CONTROL_TOKENS
 from tests.conftest import write_tiny_weights
 from tests.training.conftest import Ground
 from tests.training.material import SEPARATOR
@@ -27,7 +29,7 @@ BLOCK = 8
 # Story-like text, and anything else that UTF-8 can carry.
 characters = st.characters(codec="utf-8")
 texts = st.one_of(st.text("ab Mira.\n", min_size=1, max_size=60), st.text(characters, min_size=1, max_size=20))
-lines = st.text(characters.filter(lambda c: c not in "\r\n"), max_size=12)
+lines = st.text(characters.filter(lambda c: c not in "\r\n\0\ufeff"), max_size=12)  # no NUL, no byte order mark
 
 
 @pytest.fixture(scope="module")
@@ -106,21 +108,90 @@ def test_separators_and_line_breaks(content: str, documents: list[str], tmp_path
     assert list(read_documents(path)) == documents
 
 
+def evaluated(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
+    capsys.readouterr()
+    assert main(["evaluate", *map(str, arguments), "--json"]) == 0
+    figures: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return figures
+
+
 def test_the_command_prints_the_same_as_table_and_json(
     ground: Ground, tiny_weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["evaluate", "--weights", str(tiny_weights), "--text", str(ground.corpora / "stories.txt.xz")]
-    assert main([*arguments, "--json"]) == 0
-    figures = json.loads(capsys.readouterr().out)
-    assert main(arguments) == 0
-    table = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
-    assert {"bits_per_byte", "nats_per_token", "tokens", "bytes", "documents", "seconds"} <= set(figures)
-    assert {name: value.replace(",", "") for name, value in table.items() if name != "seconds"} == {
-        name: str(value) for name, value in figures.items() if name != "seconds"
-    }
-    documents = list(read_documents(ground.corpora / "stories.txt.xz"))
+    text = ground.corpora / "stories.txt.xz"
+    arguments = ["--weights", tiny_weights, "--text", text, "--train", text, "--generate", 3]
+    figures = evaluated(capsys, *arguments)
+    assert main(["evaluate", *map(str, arguments)]) == 0
+    table = capsys.readouterr().out
+    rows = dict(line.split(maxsplit=1) for line in table.splitlines() if line.split()[1:])
+    for name in FIGURES:
+        shown = "-" if figures[name] is None else str(figures[name])
+        assert rows[name].startswith(shown)
+    for name in ("rep_4", "distinct_3", "copied_10", "entity_persistence", "known_names"):
+        assert {f"{name}_human", f"{name}_ratio"} <= set(figures)
+    assert {"nats_per_token", "tokens", "bytes", "unknown_characters", "seconds"} <= set(figures)
+    documents = list(read_documents(text))
     assert figures["documents"] == len(documents) == 60
     assert figures["bytes"] == sum(len(document.encode()) for document in documents)
+    assert figures["copied_10_human"] == 1.0  # the text was looked for in itself
+    assert figures["sampling"]["seed"] == 1
+    assert "temperature 0.8" in table
+    assert all(sample["prompt"] in table for sample in figures["samples"])
+
+
+FIGURES = (
+    "bits_per_byte ending_choice sentence_order block_order rep_4 distinct_3 copied_10 entity_persistence known_names"
+    " closing"
+).split()
+
+
+def test_without_generated_text_the_likelihoods_are_the_same(
+    ground: Ground, tiny_weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--weights", tiny_weights, "--text", ground.corpora / "valid.txt"]
+    short, long = evaluated(capsys, *arguments, "--generate", 0), evaluated(capsys, *arguments, "--generate", 2)
+    assert "samples" not in short
+    assert {name: long[name] for name in short if name != "seconds"} == {
+        name: value for name, value in short.items() if name != "seconds"
+    }
+
+
+def test_a_text_without_stories_has_bits_per_byte_alone(
+    tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("Mira.")
+    figures = evaluated(capsys, "--weights", tiny_weights, "--text", text)
+    assert figures["bits_per_byte"] > 0
+    assert all(figures[name] is None for name in FIGURES[1:] if name != "copied_10")
+    assert main(["evaluate", "--weights", str(tiny_weights), "--text", str(text)]) == 0
+
+
+def test_weights_with_a_short_context_and_no_control_tokens_are_measured_too(
+    ground: Ground, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_tiny_weights(tmp_path / "foreign", 3, block_size=BLOCK)
+    for name in ("tokenizer.json", "config.json"):
+        content = (folder / name).read_text(encoding="utf-8")
+        for known in (*CONTROL_TOKENS, "bos_token_id", "eos_token_id"):
+            content = content.replace(known, f"other {known.strip('<|>')}")
+        (folder / name).write_text(content, encoding="utf-8")
+    figures = evaluated(capsys, "--weights", folder, "--text", ground.corpora / "valid.txt", "--generate", 2)
+    assert figures["closing"] is None  # nothing in the vocabulary ends a text
+    assert 0 <= figures["sentence_order"] <= 1
+    assert figures["samples"][0]["text"]
+
+
+def test_copies_need_a_training_text_and_generated_text(
+    ground: Ground, tiny_weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = ground.corpora / "valid.txt"
+    for more, said in (
+        (["--train", text, "--generate", "0"], "looks for copies in generated text"),
+        (["--train", text, tmp_path / "none.txt"], "missing"),
+    ):
+        assert main(["evaluate", *map(str, ("--weights", tiny_weights, "--text", text, *more))]) == 2
+        assert said in capsys.readouterr().err
 
 
 @given(st.text(characters, min_size=1), st.floats(0, 1), st.floats(0, 1))

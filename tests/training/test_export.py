@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from engine.checkpoint import load_weights
 from tests.training.conftest import Ground
 from tests.training.material import write_preset
 from training.__main__ import main
+from training.checkpoint import read_checkpoint
 
 PROMPT = "Once upon a time, Mira found a key."
 
@@ -58,6 +60,10 @@ def test_the_card_says_what_the_weights_are_made_of(ground: Ground, exported: Pa
     assert {"licence", "documents", "bytes", "weight", "rating"} <= set(stories)
     assert card["training"]["steps"] == card["training"]["planned_steps"] == 30
     assert card["training"]["tokens"] == 18 * 4 * 16 + 12 * 2 * 32
+    assert card["training"]["arithmetic"] == "CPU, bfloat16 autocast over float32 weights, stored as float16"
+    log = [json.loads(line) for line in (ground.run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    measured = {str(row["step"]): round(row["bits_per_byte"], 4) for row in log if "bits_per_byte" in row}
+    assert card["training"]["curve"]["bits_per_byte_after_steps"] == measured
     assert str(ground.run) not in json.dumps(card)
 
 
@@ -66,18 +72,44 @@ def test_the_figure_in_the_card_is_what_evaluate_prints(
 ) -> None:
     figures = json.loads((exported / "card.json").read_text(encoding="utf-8"))["evaluation"]
     text = ground.corpora / figures["text"]
-    assert main(["evaluate", "--weights", str(exported), "--text", str(text), "--json"]) == 0
+    command = figures.pop("command")
+    assert command == "python -m training evaluate --weights spark --text valid.txt --generate 0"
+    assert main(["evaluate", "--weights", str(exported), "--text", str(text), "--generate", "0", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert {key: printed[key] for key in figures if key != "command"} == {
-        key: value for key, value in figures.items() if key != "command"
-    }
-    assert figures["command"] == "python -m training evaluate --weights spark --text valid.txt"
+    assert {key: printed[key] for key in figures} == figures
 
 
 def test_authors_are_credited_beside_the_weights(exported: Path) -> None:
     credited = (exported / "CREDITS.tsv").read_text(encoding="utf-8").splitlines()
     assert credited[0].split("\t") == ["corpus", "doc", "title", "text_author", "licence"]
     assert credited[2].split("\t") == ["notes_synthetic", "1", "The Map", "É. Other", "CC BY"]
+
+
+def test_what_is_exported_is_the_average_of_the_weights(ground: Ground, exported: Path) -> None:
+    saved = read_checkpoint(ground.run / "checkpoint.pt")
+    found = load_weights(exported).model.embedding.weight
+    mean, last = (saved[name]["embedding.weight"].half().float() for name in ("average", "model"))
+    assert torch.equal(found, mean)
+    assert not torch.equal(mean, last)
+    assert "average" in json.loads((exported / "card.json").read_text(encoding="utf-8"))["training"]["weights"]
+
+
+def test_a_licence_that_asks_for_credits_is_content_with_one_in_the_preset(ground: Ground, tmp_path: Path) -> None:
+    corpora = tmp_path / "corpora"
+    shutil.copytree(ground.corpora, corpora)
+    (corpora / "notes_synthetic.credits.tsv").unlink()
+    preset = tmp_path / "named.toml"
+    text = ground.preset.read_text(encoding="utf-8")
+    text = text.replace('licence = "CC BY"', 'licence = "CC BY"\ncredit = "The Notes, 2026"')
+    preset.write_text(text, encoding="utf-8")
+    data, run, out = (tmp_path / name for name in ("data", "run", "out"))
+    assert main(["prepare", "--preset", str(preset), "--data", str(corpora), "--out", str(data)]) == 0
+    train = ["train", "--preset", str(preset), "--data", str(data), "--out", str(run), "--steps", "1", "--threads", "1"]
+    assert main(train) == 0
+    export(ground, out, "--data", corpora, run=run)
+    card = json.loads((out / "card.json").read_text(encoding="utf-8"))
+    assert card["corpora"][1]["credit"] == "The Notes, 2026"
+    assert "credits" not in card
 
 
 def test_replace_writes_the_same_weights_again(ground: Ground, exported: Path) -> None:
