@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -25,7 +26,7 @@ def read(name: str) -> str:
 
 def documented(program: str) -> list[str]:
     """The commands of this program in the documents, as they would be typed: in back quotes or on a line alone."""
-    texts = [read(name) for name in ("CONTRIBUTING.md", "docs/training.md", "docs/experiments.md")]
+    texts = [re.sub(r"\\\n\s*", "", read(name)) for name in ("CONTRIBUTING.md", "docs/training.md", "docs/experiments.md")]
     shown = rf"`({program} [^`\n]+)`|^({program} [a-z]+ +-[^\n]+)$"
     return sorted({span or line for text in texts for span, line in re.findall(shown, text, flags=re.MULTILINE)})
 
@@ -43,7 +44,7 @@ def test_the_table_of_roles_is_the_code() -> None:
 
 @pytest.mark.parametrize("line", documented("python -m training"))
 def test_documented_training_commands_parse(line: str) -> None:
-    assert build_parser().parse_args(line.split()[3:]).run_command
+    assert build_parser().parse_args(shlex.split(line)[3:]).run_command
 
 
 @pytest.mark.parametrize("line", documented("make"))
