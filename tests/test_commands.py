@@ -26,7 +26,8 @@ def read(name: str) -> str:
 
 def documented(program: str) -> list[str]:
     """The commands of this program in the documents, as they would be typed: in back quotes or on a line alone."""
-    texts = [re.sub(r"\\\n\s*", "", read(name)) for name in ("CONTRIBUTING.md", "docs/training.md", "docs/experiments.md")]
+    pages = ("CONTRIBUTING.md", "docs/training.md", "docs/experiments.md")
+    texts = [re.sub(r"\\\n\s*", "", read(name)) for name in pages]  # a line that goes on is one command
     shown = rf"`({program} [^`\n]+)`|^({program} [a-z]+ +-[^\n]+)$"
     return sorted({span or line for text in texts for span, line in re.findall(shown, text, flags=re.MULTILINE)})
 
