@@ -55,6 +55,7 @@ class SourcePreset:
     rating: Literal["general", "mature"] = "general"
     credit: str | None = None  # who is named in the card, where no list of authors lies beside the corpus
     speakers: Literal["roles"] | None = None  # each line is "NAME: text" of a real person, who becomes GM, PLAYER 1 ...
+    final_weight: float | None = None  # the same in the last steps, see `final_share`; None: as before
     hold_out: float = 0.0  # share of the documents kept from training, for validation
     max_bytes: int | None = None  # take only the first documents up to this many bytes
 
@@ -75,6 +76,7 @@ class TrainPreset:
     decay_share: float = 0.4  # wsd: last share of the steps, in which the rate falls to zero in a line
     rise_share: float = 0.3  # one_cycle: first share of the steps, in which the rate rises
     grad_clip: float = 1.0
+    final_share: float = 0.0  # last share of the steps, in which the sources' final weights hold
     autocast: Literal["bf16", "fp16", "off"] = "bf16"  # arithmetic of the matrices; weights are float32 always
     compile: bool = False  # torch.compile, unless the command line says otherwise
     gradient_checkpointing: bool = False  # computes each block twice instead of keeping what it computed
@@ -95,6 +97,11 @@ class Preset:
     valid: str  # file in the data folder that training never sees
     sources: tuple[SourcePreset, ...]  # their weights add up to 1
     memory_share: float = 0.2  # of the documents: second part behind a memory prefix made from the first
+
+
+def final_weights(preset: Preset) -> list[float]:
+    """The weight of each source at the end of the training."""
+    return [s.weight if s.final_weight is None else s.final_weight for s in preset.sources]
 
 
 def preset_names() -> list[str]:
@@ -150,6 +157,7 @@ def _build(name: str, raw: dict[str, Any]) -> Preset:
     }
     preset: Preset = _section(name, Preset, "top level", {**raw, **sections})
     total = sum(source.weight for source in preset.sources)
+    final = sum(final_weights(preset))
     short, ema, kv = preset.train.short_block_size, preset.train.ema, model.n_kv_head
     checks = (
         (model.n_embd % model.n_head == 0 and model.n_embd // model.n_head % 2 == 0,
@@ -159,6 +167,8 @@ def _build(name: str, raw: dict[str, Any]) -> Preset:
         (short is None or short <= model.block_size, f"short_block_size {short} exceeds block_size {model.block_size}"),
         (ema is None or ema < 1, f"ema {ema} would keep the first weights for ever; choose a share below 1"),
         (math.isclose(total, 1, abs_tol=1e-6), f"the weights of the sources add up to {total:g}; make it 1"),
+        (math.isclose(final, 1, abs_tol=1e-6), f"the final weights of the sources add up to {final:g}; make it 1"),
+        (preset.train.final_share <= 1, f"final_share {preset.train.final_share:g} is above 1; choose a share up to 1"),
     )  # fmt: skip
     for holds, message in checks:
         if not holds:

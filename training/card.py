@@ -45,6 +45,9 @@ def describe_run(saved: dict[str, Any]) -> dict[str, Any]:
         "arithmetic": f"{device}{f' x {count}' * (count > 1)}, {ARITHMETIC[settings.get('autocast', 'bf16')]},"
         " stored as float16",
     }  # fmt: skip
+    if share := settings.get("final_share"):
+        weights = {source["file"]: source.get("final_weight") for source in preset["sources"]}
+        training["final_share"] = {"of_steps": share, "weights": {k: v for k, v in weights.items() if v is not None}}
     if saved.get("average") is not None:
         training["weights"] = f"exponential moving average over the steps, {settings['ema']} kept of it at each"
     if "peak_memory_mb" in record:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ class Source:
     tokens: Tensor  # (n,) 16-bit ids, mapped from the file
     weight: float
     drawn: int = 0  # tokens given out so far
+    final_weight: float | None = None  # instead of `weight` behind the first `Mixture.turn` tokens
 
 
 class Mixture:
@@ -33,6 +36,7 @@ class Mixture:
         self.sources = [
             Source(map_tokens(folder / source["bin"]), float(source["weight"])) for source in self.manifest["sources"]
         ]
+        self.turn: float = math.inf  # tokens, of all sources, behind which the final weights hold
         self._seed = seed
         self._orders: dict[tuple[int, int, int], tuple[Tensor, int]] = {}
 
@@ -49,6 +53,12 @@ class Mixture:
             targets[hidden] = -1
         return idx, targets
 
+    def finish_with(self, weights: Sequence[float], turn: float) -> None:
+        """Draw by other weights, given in the order of the sources, once `turn` tokens were drawn."""
+        self.turn = turn
+        for source, weight in zip(self.sources, weights, strict=True):
+            source.final_weight = weight
+
     def state(self) -> list[int]:
         return [source.drawn for source in self.sources]
 
@@ -59,7 +69,8 @@ class Mixture:
     def _next_source(self) -> int:
         """The source that lags its weight most: exact shares without a random draw."""
         total = sum(source.drawn for source in self.sources) + 1
-        lag = [source.weight * total - source.drawn for source in self.sources]
+        first, last = min(total, self.turn), max(0, total - self.turn)  # tokens before the turn and behind it
+        lag = [s.weight * first + (s.final_weight or 0) * last - s.drawn for s in self.sources]
         return max(range(len(lag)), key=lag.__getitem__)
 
     def _window(self, index: int, block_size: int) -> Tensor:

@@ -17,7 +17,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from config.presets import Preset, TrainPreset
+from config.presets import Preset, TrainPreset, final_weights
 from engine.model import GPT, GPTConfig
 from training.average import Average
 from training.checkpoint import State, load_checkpoint, save_checkpoint
@@ -160,6 +160,9 @@ def begin(preset: Preset, options: RunOptions, processes: Processes, compiled: b
     settings = preset.train
     mixture = Mixture(options.data, settings.seed)
     check_mixture(preset, mixture, options.data)
+    if settings.final_share and not mixture.manifest.get("own_text"):
+        before = range(round(settings.steps * (1 - settings.final_share)))
+        mixture.finish_with(final_weights(preset), sum(math.prod(batch_shape(preset, step)) for step in before))
     model = GPT(model_config(preset, mixture.tokenizer.vocab_size))
     model.initialize()
     model.gradient_checkpointing = settings.gradient_checkpointing

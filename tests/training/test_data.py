@@ -134,3 +134,17 @@ def test_bundled_presets_load(name: str) -> None:
     assert preset.about
     assert all(source.licence for source in preset.sources)
     assert preset.valid not in {source.file for source in preset.sources}
+
+
+def test_the_last_steps_are_drawn_by_the_final_weights(ground: Ground) -> None:
+    mixture = Mixture(ground.data, seed=1)
+    mixture.finish_with([0.25, 0.75], turn=40 * 4 * 16)
+    counts = []
+    for steps in (40, 40):
+        before = mixture.state()
+        for _ in range(steps):
+            mixture.batch(4, 16)
+        counts.append([now - then for now, then in zip(mixture.state(), before, strict=True)])
+    total = 40 * 4 * 16
+    assert counts[0] == pytest.approx([0.75 * total, 0.25 * total], abs=16)
+    assert counts[1] == pytest.approx([0.25 * total, 0.75 * total], abs=32)
