@@ -59,7 +59,7 @@ class TensorFiles:
         if single.is_file() or not index.is_file():
             if not single.is_file() and any((folder / name).is_file() for name in PICKLED):
                 raise WeightsError(f"{folder} holds pickled weights, which may run code; save them as {WEIGHTS}.")
-            return cls(folder, {single: {name: name for name in read_header(single)}})
+            return cls.of(single)
         files: dict[Path, dict[str, str]] = {}
         for name, file in read_index(index).items():
             files.setdefault(_inside(folder, file), {})[name] = name
@@ -67,6 +67,15 @@ class TensorFiles:
             if surplus := sorted(read_header(path).keys() ^ names.keys()):
                 raise WeightsError(f"{path}: {surplus[0]} is missing or not in {INDEX}; copy the folder again.")
         return cls(folder, files)
+
+    @classmethod
+    def of(cls, path: Path) -> TensorFiles:
+        """One safetensors file, its tensors under their own names.
+
+        Raises:
+            WeightsError: there is no such file, or it is damaged.
+        """
+        return cls(path.parent, {path: {name: name for name in read_header(path)}})
 
     def renamed(self, change: Callable[[str], str | None]) -> TensorFiles:
         """The same under other names, without those for which there is none."""

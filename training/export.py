@@ -15,7 +15,6 @@ from typing import Any
 from engine.checkpoint import save_weights
 from engine.model import GPT, GPTConfig
 from engine.tokenizer import Tokenizer
-from training.card import describe as describe
 from training.card import make_card, read_curve
 from training.checkpoint import read_checkpoint
 from training.errors import CorpusError, RunError

@@ -19,7 +19,6 @@ from training.errors import RunError
 
 WRAPPERS = ("module.", "_orig_mod.")  # what DistributedDataParallel and torch.compile put before a tensor's name
 TOLD = ("name", "rating", "corpora", "training", "grown_from")  # of a weights folder's card
-MAX_HEADER = 100_000_000  # bytes, the format's own limit
 NESTED = ("model", "state_dict", "model_state_dict")  # where checkpoints of other training loops keep the weights
 
 
@@ -34,7 +33,7 @@ def load_initial(model: GPT, source: Path, data: Path, *, told: bool) -> dict[st
 
     Raises:
         RunError: the source is missing, damaged, or has nothing that fits.
-        WeightsError: a weights folder is damaged.
+        WeightsError: a weights folder or a safetensors file is damaged.
     """
     tensors, origin = read_source(source)
     if model.config.tie_embeddings and "embedding.weight" in tensors:
@@ -76,7 +75,7 @@ def read_source(source: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise RunError(f"{source} holds neither weights nor a run; name a weights folder, a run or a file of weights.")
     if path.suffix == ".safetensors":
-        tensors = dict(TensorFiles(path.parent, {path: {name: name for name in tensor_names(path)}}).read())
+        tensors = dict(TensorFiles.of(path).read())
         return plain_names(tensors, path), {"name": path.name, "sha256": file_sha256(path)}
     saved = read_torch_file(path)
     if isinstance(saved, dict) and {"model", "manifest", "preset"} <= saved.keys():
@@ -85,17 +84,6 @@ def read_source(source: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if isinstance(saved, dict) and isinstance(saved.get(key), dict):
             saved = saved[key]
     return plain_names(saved, path), {"name": path.name, "sha256": file_sha256(path)}
-
-
-def tensor_names(path: Path) -> list[str]:
-    """What a safetensors file says it holds: eight bytes with the length of a JSON object, then that object."""
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        try:
-            held = json.loads(file.read(min(length, MAX_HEADER)))
-        except ValueError as error:
-            raise RunError(f"{path} is damaged or no safetensors file; fetch it again.") from error
-    return [name for name in held if name != "__metadata__"]
 
 
 def plain_names(saved: Any, path: Path) -> dict[str, Tensor]:
