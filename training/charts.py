@@ -132,7 +132,8 @@ def log_axis(low: float, high: float) -> Axis:
         ticks = [tick for p in powers for m in mantissas if low <= (tick := m * 10.0**p) <= high]
         if len(ticks) <= Y_TICKS + 1:
             break
-    return Axis(low, high, ticks, log=True)
+    apart = max(1, math.ceil(len(ticks) / (Y_TICKS + 1)))  # over many powers of ten not each of them is marked
+    return Axis(low, high, ticks[::apart], log=True)
 
 
 def numbers(ticks: Sequence[float]) -> list[str]:
