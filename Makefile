@@ -24,12 +24,14 @@ lint: $(VENV)/installed-dev
 	$(python) -m ruff check .
 	$(python) -m mypy
 
-$(VENV)/installed: pyproject.toml | $(python)
+native := setup.py $(wildcard engine/kernel/*.[ch])
+
+$(VENV)/installed: pyproject.toml $(native) | $(python)
 	@echo "Installing into $(VENV); this takes minutes, once."
 	@$(install) --quiet -e .
 	@touch $@
 
-$(VENV)/installed-dev: pyproject.toml | $(python)
+$(VENV)/installed-dev: pyproject.toml $(native) | $(python)
 	@echo "Installing into $(VENV) with what the tests need; this takes minutes, once."
 	@$(install) --quiet -e '.[dev]'
 	@touch $@ $(VENV)/installed

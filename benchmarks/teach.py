@@ -16,6 +16,8 @@ from pathlib import Path
 
 import torch
 
+from engine.adapter import attach, unpack_adapter
+from engine.checkpoint import load_weights
 from engine.generation import Engine
 from engine.sampling import SamplingParams
 from engine.teach import Lesson, TeachParams
@@ -35,7 +37,8 @@ def measure(engine: Engine, rows: list[dict[str, str]], stories: list[str], para
     unrelated = [story[:60].rsplit(" ", 1)[0] for story in stories[UNRELATED]]
     openings = [story[:200].rsplit(".", 1)[0] + ". " for story in stories[OPENINGS]]
     before = [engine.generate(text, greedy(SAME_TOKENS)).text for text in unrelated]
-    base = bits_per_byte(engine.model, engine.tokenizer, stories[HELD_OUT]).bits_per_byte
+    model = load_weights(engine.info.folder, n_session=engine.config.n_session).model
+    base = bits_per_byte(model, engine.tokenizer, stories[HELD_OUT]).bits_per_byte
     taught = engine.teach(lessons, params)
 
     def answered(prompt: str, lesson: Lesson) -> bool:
@@ -54,7 +57,8 @@ def measure(engine: Engine, rows: list[dict[str, str]], stories: list[str], para
         "paraphrase": share([row.get("paraphrase", row["prompt"].lower()) for row in rows]),
         "locality": round(sum(a == b for a, b in zip(before, after, strict=True)) / len(before), 3),
     }
-    rise = bits_per_byte(engine.model, engine.tokenizer, stories[HELD_OUT]).bits_per_byte / base - 1  # still attached
+    attach(model, unpack_adapter(taught.adapter, engine.config, engine.base_id))
+    rise = bits_per_byte(model, engine.tokenizer, stories[HELD_OUT]).bits_per_byte / base - 1
     return {
         **figures,
         "loss_rise_percent": round(rise * 100, 2),

@@ -37,10 +37,16 @@ def build_parser() -> argparse.ArgumentParser:
     common.add_argument("--json", action="store_true", help="print one JSON object")
     common.add_argument("--threads", type=int, help="CPU threads; all cores if left out")
     common.add_argument(
+        "--backend",
+        choices=("auto", "native", "int8", "torch"),
+        default="auto",
+        help="what decodes; auto: the native kernel where it runs, else torch; int8: the kernel with one byte a weight",
+    )
+    common.add_argument(
         "--compute-dtype",
         choices=("auto", "float32", "float16", "bfloat16"),
         default="auto",
-        help="what is computed in; auto: float32 where there is memory for it, else float16, as weights are stored",
+        help="of the torch path, which naming one asks for; auto: float32 where there is memory for it, else float16",
     )
 
     generate = commands.add_parser("generate", parents=[common], help="continue a prompt")
@@ -62,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     bench = commands.add_parser("bench", parents=[common], help="measure speed and memory")
     bench.set_defaults(run=run_bench)
-    info = commands.add_parser("info", parents=[common], help="say what the weights are")
+    info = commands.add_parser("info", parents=[common], help="say what the weights are, and what runs them")
     info.set_defaults(run=run_info)
     return parser
 
@@ -158,7 +164,7 @@ def load_engine(args: argparse.Namespace):  # type: ignore[no-untyped-def]  # En
         torch.set_num_threads(args.threads)
     pack = getattr(args, "pack", None)  # only what writes takes one
     dtype = None if args.compute_dtype == "auto" else getattr(torch, args.compute_dtype)
-    return Engine.load(args.weights, compute_dtype=dtype, pack=pack)
+    return Engine.load(args.weights, backend=args.backend, compute_dtype=dtype, pack=pack)
 
 
 def read_adapter(path: Path) -> bytes:

@@ -27,6 +27,18 @@ DEFAULT_NAME = "ember"
 
 
 @dataclass(frozen=True)
+class Stored:
+    """A folder that was checked as far as can be done without reading its tensors."""
+
+    config: GPTConfig
+    tokenizer: Tokenizer
+    files: TensorFiles
+    base_id: str  # sha256 of model.safetensors, in hex: adapters belong to exactly one
+    card: dict[str, Any]  # empty if the folder has none
+    folder: Path
+
+
+@dataclass(frozen=True)
 class Weights:
     model: GPT
     tokenizer: Tokenizer
@@ -55,8 +67,19 @@ def load_weights(
             asks for, which most do not.
 
     Raises:
-        WeightsError: the folder or one of its files is missing, damaged, or not a model that this engine serves, or
-            there is not enough memory for it.
+        WeightsError: as of `open_weights`, or there is not enough memory for it.
+        TokenizerError: as of `open_weights`.
+    """
+    stored = open_weights(folder, n_long_term=n_long_term, n_session=n_session)
+    model = read_model(stored.config, stored.files, fitting_dtype(stored.config, dtype))
+    return Weights(model, stored.tokenizer, stored.base_id, stored.card, folder)
+
+
+def open_weights(folder: Path, *, n_long_term: int | None = None, n_session: int | None = None) -> Stored:
+    """Check a weights folder, but for the values of its tensors.
+
+    Raises:
+        WeightsError: the folder or one of its files is missing, damaged, or not a model that this engine serves.
         TokenizerError: the tokenizer is missing, damaged, or larger than the model's vocabulary.
     """
     config = read_config(folder)
@@ -70,10 +93,8 @@ def load_weights(
             f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens but the model only {config.vocab_size};"
             " the files belong to different models, copy the folder again."
         )
-    dtype = fitting_dtype(config, dtype)
     files = TensorFiles.find(folder)
-    base_id = files.sha256()
-    return Weights(read_model(config, files, dtype), tokenizer, base_id, read_card(folder), folder)
+    return Stored(config, tokenizer, files, files.sha256(), read_card(folder), folder)
 
 
 def read_config(folder: Path) -> GPTConfig:

@@ -19,6 +19,10 @@ class AdapterError(EngineError):
     """An adapter is damaged, or was trained for other base weights than those that are active."""
 
 
+class KernelError(EngineError):
+    """The native kernel is not here, does not know a model, or was called with what it cannot do."""
+
+
 class PromptError(EngineError):
     """A prompt, a lesson or a sampling setting cannot be used as it was given."""
 

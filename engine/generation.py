@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from engine.adapter import attach, pack_adapter, unpack_adapter
-from engine.checkpoint import Weights, default_weights, load_weights, read_config
-from engine.errors import WeightsError
-from engine.model import KVCache
-from engine.pack import PackCard, attach_pack, load_pack, read_card
-from engine.prompt import Context, fit, render
+from engine.adapter import pack_adapter, unpack_adapter
+from engine.blocks import UnitGroup
+from engine.checkpoint import Stored, default_weights, open_weights, read_config, read_model
+from engine.decoder import Backend, Chosen, TorchDecoder, choose
+from engine.draft import Drafter
+from engine.draft_table import DraftTable
+from engine.errors import EngineError, WeightsError
+from engine.host import return_freed_memory
+from engine.model import GPT
+from engine.pack import PackCard, load_pack, read_card
+from engine.prompt import Context, fit, render, render_parts
 from engine.sampling import Sampler, SamplingParams
 from engine.summary import ABBREVIATION
 from engine.teach import Lesson, TeachParams, check_lessons, train_units
 from engine.tokenizer import MEMORY, STORY, UNKNOWN
+from engine.units import attach_units, widened
+from engine.window import Window
+
+log = logging.getLogger(__name__)
 
 SESSION_UNITS = 16  # a channel's adapter: 74 kB on ember
 REPLAY_ROWS, REPLAY_TOKENS = 6, 64  # text of the base's own that teaching must leave alone
@@ -45,7 +56,16 @@ class EngineInfo:
     rating: str  # "general", "mature", or "unknown" where nobody has said
     folder: Path
     card: dict[str, Any]
-    compute_dtype: str
+    backend: str  # what decodes: "native kernel, avx2, float16" or "torch, float32"
+    backend_reason: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the engine was asked to compute with; weights that are swapped in get the same."""
+
+    backend: Backend = "auto"
+    compute_dtype: torch.dtype | None = None
 
 
 @dataclass(frozen=True)
@@ -72,67 +92,82 @@ class Taught:
 
 
 class Engine:
-    """One model, ready to write and to be taught. Not safe for several threads: `Worker` owns it."""
+    """One model, ready to write and to be taught. Not safe for several threads: `Worker` owns it.
 
-    def __init__(self, weights: Weights) -> None:
-        self.weights = weights
-        self.model, self.tokenizer, self.base_id = weights.model, weights.tokenizer, weights.base_id
-        self._dtype = weights.model.embedding.weight.dtype
-        self.asked_dtype: torch.dtype | None = None  # None: whatever fits, for the weights that are swapped in too
-        self._cache = KVCache(self.model.config, self._dtype)
+    Attributes:
+        drafts: whether guesses of what follows are verified several at a time. It changes the speed and nothing else.
+    """
+
+    def __init__(self, stored: Stored, chosen: Chosen, *, asked: Asked | None = None) -> None:
+        self.stored, self.asked = stored, asked or Asked()
+        self.config, self.tokenizer, self.base_id = stored.config, stored.tokenizer, stored.base_id
+        self.backend, self.backend_reason = chosen.backend, chosen.reason
+        self._decoder, self._window = chosen.decoder, Window(chosen.decoder)
+        self._table = DraftTable.load(stored.folder, self.config.vocab_size)
+        self.drafts = not isinstance(chosen.decoder, TorchDecoder)  # eager torch gains nothing by them
         self.pack: PackCard | None = None  # the style that is in the long-term units
-        self._attached: str | None = None  # digest of the adapter in the spare units
+        self._style: list[UnitGroup | None] | None = None
+        self._attached: str | None = None  # digest of the adapter in the session units
         self._replay: Tensor | None = None
         control = (self.tokenizer.control[MEMORY], self.tokenizer.control[STORY], self.tokenizer.token_id(UNKNOWN))
-        beyond = range(self.tokenizer.vocab_size, self.model.config.vocab_size)  # padding rows of some foreign models
+        beyond = range(self.tokenizer.vocab_size, self.config.vocab_size)  # padding rows of some foreign models
         self._never = [i for i in (*control, *beyond) if i is not None]
         # The later pieces of a rare name are no choice of a word: penalised, they turn one name into another.
         self.penalized = self.tokenizer.word_beginnings() or None
 
     @classmethod
     def load(
-        cls, folder: Path | None = None, *, compute_dtype: torch.dtype | None = None, pack: Path | None = None
+        cls,
+        folder: Path | None = None,
+        *,
+        backend: Backend = "auto",
+        compute_dtype: torch.dtype | None = None,
+        pack: Path | None = None,
     ) -> Engine:
         """Load and check a weights folder, the bundled default if none is named, and put on a style pack, if one is.
 
         Args:
-            compute_dtype: None takes float32 where the host has memory for it and as much again, else float16.
+            backend: "auto" takes the native kernel where it runs, else torch; "int8" the kernel with weights of one
+                byte.
+            compute_dtype: of the torch path; naming one asks for that path. None takes float32 where the host has
+                memory for it and as much again, else float16.
 
         Raises:
-            WeightsError, TokenizerError: see `load_weights`.
+            WeightsError, TokenizerError: see `open_weights` and `choose`.
+            EngineError: the kernel was asked for by name, and cannot serve these weights here.
             AdapterError: see `load_pack`.
         """
         folder, card = folder or default_weights(), read_card(pack) if pack is not None else None
         asked = read_config(folder)  # a folder may ask for room of its own for styles and lessons
         room = max(asked.n_long_term, card.units if card is not None else 0)
-        engine = cls(
-            load_weights(folder, dtype=compute_dtype, n_long_term=room, n_session=asked.n_session or SESSION_UNITS)
-        )
-        engine.asked_dtype = compute_dtype
-        if pack is not None:
-            attach_pack(engine.model, load_pack(pack, engine.model.config, engine.base_id))
-            engine.pack = card
+        stored = open_weights(folder, n_long_term=room, n_session=asked.n_session or SESSION_UNITS)
+        style = widened(load_pack(pack, stored.config, stored.base_id), room) if pack is not None else None
+        engine = cls(stored, choose(stored, backend, compute_dtype), asked=Asked(backend, compute_dtype))
+        if style is not None:
+            engine._decoder.attach(style, "long_term")
+            engine._style, engine.pack = style, card
         return engine
 
     @property
-    def compute_dtype(self) -> torch.dtype:
-        return self._dtype
-
-    @property
     def info(self) -> EngineInfo:
-        card, config = self.weights.card, self.model.config
+        card, config = self.stored.card, self.config
         return EngineInfo(
-            name=str(card.get("name") or self.weights.folder.name),
+            name=str(card.get("name") or self.stored.folder.name),
             base_id=self.base_id,
             model_type=config.model_type,
-            parameters=self.model.parameter_count(),
+            parameters=replace(config, n_long_term=0, n_session=0).n_weights,
             block_size=config.block_size,
             vocab_size=config.vocab_size,
             rating="mature" if self.pack and self.pack.rating == "mature" else str(card.get("rating", "unknown")),
-            folder=self.weights.folder,
+            folder=self.stored.folder,
             card=card,
-            compute_dtype=str(self._dtype).removeprefix("torch."),
+            backend=self.backend,
+            backend_reason=self.backend_reason,
         )
+
+    def close(self) -> None:
+        """Give the memory of the weights back; the engine is of no use afterwards."""
+        self._decoder.close()
 
     @torch.inference_mode()
     def generate(
@@ -158,11 +193,11 @@ class Engine:
         began = time.perf_counter()
         self._attach(adapter)
         context = Context(text=context) if isinstance(context, str) else context
-        room = max(self.model.config.block_size - sampling.max_new_tokens, self.model.config.block_size // 2)
-        ids = render(self.tokenizer, context, room)
+        room = max(self.config.block_size - sampling.max_new_tokens, self.config.block_size // 2)
+        prefix, text = render_parts(self.tokenizer, context, room)
         decoder, sampler, pieces = self.tokenizer.stream(), Sampler(sampling, self._never, self.penalized), list[str]()
         tokens, reason = 0, "length"
-        for token in self._tokens(ids, sampler):
+        for token in self._tokens(prefix, text, sampler):
             if cancelled():
                 reason = "cancelled"
                 break
@@ -182,39 +217,52 @@ class Engine:
             on_piece(rest)
         return Generated("".join(pieces), tokens, time.perf_counter() - began, reason)
 
-    def _tokens(self, prompt: list[int], sampler: Sampler) -> Iterator[int]:
-        """At most max_new_tokens ids behind the prompt; the end of the text is given too, and is the last."""
-        params, end = sampler.params, self.tokenizer.end_of_text
-        ids = prompt or self.tokenizer.encode("\n")[:1] or [0]
-        logits = self._prefill(ids)
-        for count in range(params.max_new_tokens):
-            early = count < params.min_new_tokens or (
-                params.stop_at_sentence and ABBREVIATION.search(self.tokenizer.decode(ids[-4:]))
-            )
-            token = sampler.next(logits, ids, not_now=end if early else None)
-            yield token
-            if token == end:
-                return
-            ids.append(token)
-            if self._cache.length == self.model.config.block_size:
-                # Full: the newest half is read again as if it were all. One pause in half a context.
-                ids = ids[-(self.model.config.block_size // 2) :]
-                logits = self._prefill(ids)
-            else:
-                logits = self.model(torch.tensor([[token]]), cache=self._cache)[0, -1]  # (1, 1) -> (V,)
+    def _tokens(self, prefix: Sequence[int], text: Sequence[int], sampler: Sampler) -> Iterator[int]:
+        """At most max_new_tokens ids behind the prompt; the end of the text is given too, and is the last.
 
-    def _prefill(self, ids: Sequence[int]) -> Tensor:
-        """Read a whole prompt into an empty cache; logits (V,) behind its last id."""
-        self._cache.length = 0
-        logits: Tensor = self.model(torch.tensor([list(ids)]), cache=self._cache, last_only=True)  # (1, T) -> (1, 1, V)
-        return logits[0, -1]
+        Guesses of the next ids are read together with the last id drawn. At each position an id is drawn as it would
+        be without them, and where it is the one that was guessed, the row behind it is there already: the rule of
+        Leviathan et al. 2023 (https://arxiv.org/abs/2211.17192) for a guess that is certain of itself. What is drawn
+        is therefore the same as without guesses, whatever they are.
+        """
+        params, end, window = sampler.params, self.tokenizer.end_of_text, self._window
+        ids = [*prefix, *text] or self.tokenizer.encode("\n")[:1] or [0]
+        drafter = Drafter(self._table) if self.drafts else None
+        if drafter is not None:
+            drafter.begin(ids)
+        rows, guesses, written = window.read(ids, len(prefix)).unsqueeze(0), list[int](), 0  # rows: (1 + guesses, V)
+        while True:
+            right = 0  # guesses that came true
+            for row in rows:
+                early = written < params.min_new_tokens or (
+                    params.stop_at_sentence and ABBREVIATION.search(self.tokenizer.decode(ids[-4:]))
+                )
+                token = sampler.next(row, ids, not_now=end if early else None)
+                yield token
+                written += 1
+                if token == end or written == params.max_new_tokens:
+                    return
+                ids.append(token)
+                if drafter is not None:
+                    drafter.extend(token)
+                if right == len(guesses) or token != guesses[right]:
+                    break
+                right += 1
+            window.cut(window.length - len(guesses) + right)
+            if drafter is not None and guesses:
+                drafter.judge(len(guesses), right)
+            if window.left == 0:
+                window.make_room()
+            most = min(window.left - 1, params.max_new_tokens - written - 1)
+            guesses = drafter.propose()[: max(0, most)] if drafter is not None else []
+            rows = window.follow([token, *guesses])  # (1 + guesses, V)
 
     def _attach(self, adapter: bytes | None) -> None:
         digest = hashlib.sha256(adapter).hexdigest() if adapter is not None else None
         if digest != self._attached:
-            attach(
-                self.model, unpack_adapter(adapter, self.model.config, self.base_id) if adapter is not None else None
-            )
+            groups = unpack_adapter(adapter, self.config, self.base_id) if adapter is not None else None
+            self._window.forget()
+            self._decoder.attach(groups)
             self._attached = digest
 
     def teach(
@@ -230,17 +278,52 @@ class Engine:
         Raises:
             PromptError: a lesson is empty or too long, or there are too many.
         """
-        check_lessons(self.tokenizer, lessons, self.model.config.block_size)
+        check_lessons(self.tokenizer, lessons, self.config.block_size)
         began = time.perf_counter()
         self._attach(None)
-        trained = train_units(
-            self.model, self.tokenizer, lessons, self._own_text(), params or TeachParams(),
-            on_progress=on_progress, cancelled=cancelled,
-        )  # fmt: skip
+        replay = self._own_text()
+        with self._torch_model() as model:
+            trained = train_units(
+                model, self.tokenizer, lessons, replay, params or TeachParams(),
+                on_progress=on_progress, cancelled=cancelled,
+            )  # fmt: skip
         blob = pack_adapter(trained.groups, self.base_id)
         recalled = sum(self.recalls(lesson, blob) for lesson in lessons) if not cancelled() else 0
         seconds = time.perf_counter() - began
         return Taught(blob, self.base_id, trained.steps, seconds, trained.loss, recalled, len(lessons))
+
+    @contextmanager
+    def _torch_model(self) -> Iterator[GPT]:
+        """The model as torch computes it, for teaching. Where the kernel serves it is read again from the folder, and
+        takes the kernel's place for as long, since the host may have no room for both and what training needs."""
+        self._window.forget()
+        if isinstance(self._decoder, TorchDecoder):
+            yield self._decoder.model
+            return
+        if self.stored.files.sha256() != self.base_id:
+            raise WeightsError(f"{self.stored.folder} has changed since it was loaded; activate the weights again.")
+        return_freed_memory()
+        model = read_model(self.config, self.stored.files, torch.float16)
+        model.widened = True
+        attach_units(model, "long_term", self._style)
+        self._decoder.close()
+        try:
+            yield model
+        finally:
+            self._serve_again(model)
+
+    def _serve_again(self, model: GPT) -> None:
+        """The kernel once more; should its memory be gone meanwhile, the model that was taught."""
+        try:
+            chosen = choose(self.stored, self.asked.backend)
+        except EngineError as error:
+            chosen = Chosen(TorchDecoder(model), "torch, float32", str(error))
+            log.warning("the native kernel does not come back after teaching, torch decodes instead: %s", error)
+        self._decoder, self._window = chosen.decoder, Window(chosen.decoder)
+        self.backend, self.backend_reason = chosen.backend, chosen.reason
+        self._attached = None
+        if self._style is not None and not isinstance(chosen.decoder, TorchDecoder):
+            chosen.decoder.attach(self._style, "long_term")
 
     def recalls(self, lesson: Lesson, adapter: bytes | None) -> bool:
         """Whether the prompt is answered word for word, greedily."""
@@ -261,10 +344,24 @@ class Engine:
             rows = []
             with torch.inference_mode():
                 for _ in range(REPLAY_ROWS):
-                    row = list(self._tokens([*start], sampler))
+                    row = list(self._tokens(start, [], sampler))
                     rows.append((start + row + row * REPLAY_TOKENS)[:REPLAY_TOKENS])
             self._replay = torch.tensor(rows)
         return self._replay
+
+    def logits(self, ids: Sequence[int], *, adapter: bytes | None = None) -> Tensor:
+        """Logits (T, V) behind each of T ids, at most a context of them, that nothing stands before; float32."""
+        self._attach(adapter)
+        self._window.forget()
+        return self._decoder.logits(ids, every=True)
+
+    def forget(self) -> None:
+        """Read the next prompt as if it were the first: for measuring."""
+        self._window.forget()
+
+    def read_once(self) -> int:
+        """Read all weights that a token needs, and compute nothing: the least time it can take. Gives their bytes."""
+        return self._decoder.read_once()
 
     def try_out(self) -> None:
         """Write a little, as a last check of new weights.
@@ -272,13 +369,10 @@ class Engine:
         Raises:
             WeightsError: the model writes nothing, or its logits are no numbers.
         """
-        with torch.inference_mode():
-            self._attach(None)
-            ids = render(self.tokenizer, Context(text="Once upon a time"), self.model.config.block_size // 2)
-            if not torch.isfinite(self._prefill(ids)).all():
-                raise WeightsError(
-                    "These weights overflow while they write; export them again from a sound checkpoint."
-                )
+        self._attach(None)
+        ids = render(self.tokenizer, Context(text="Once upon a time"), self.config.block_size // 2)
+        if not torch.isfinite(self._window.read(ids)).all():
+            raise WeightsError("These weights overflow while they write; export them again from a sound checkpoint.")
         self.generate("Once upon a time", SamplingParams(max_new_tokens=8, min_new_tokens=4, seed=0))
 
     def count(self, text: str) -> int:

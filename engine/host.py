@@ -6,6 +6,7 @@ word, as they say none of it in one place.
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from engine.blocks import GPTConfig
 from engine.errors import WeightsError
 
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, LARGE = -1, -3, 64 << 10  # of glibc's malloc.h; bytes
 WORKSPACE = 64 << 20  # what reading and writing take beside weights and cache: stacks of threads, copies of one matrix
 
 
@@ -24,23 +26,41 @@ def fitting_dtype(config: GPTConfig, wanted: torch.dtype | None) -> torch.dtype:
     Raises:
         WeightsError: there is not enough memory.
     """
-    limits = [bytes_ for bytes_ in (free_address_space(), free_memory()) if bytes_ is not None]
-    if not limits:
+    free = room()
+    if free is None:
         return wanted or torch.float32
-    free = min(limits)
     if wanted is None and 2 * memory_needed(config, torch.float32) <= free:
         return torch.float32
     dtype = wanted or torch.float16
-    needed = memory_needed(config, dtype)
-    if needed <= free:
-        return dtype
-    name, cache = str(dtype).removeprefix("torch."), cache_bytes(config, dtype)
     smaller = "choose float16, " if wanted == torch.float32 else ""
+    require_memory(config, memory_needed(config, dtype), dtype, smaller)
+    return dtype
+
+
+def require_memory(config: GPTConfig, needed: int, dtype: torch.dtype, smaller: str = "") -> None:
+    """Refuse a model for which too little memory is free.
+
+    Args:
+        needed: bytes for all of it, in this dtype.
+        smaller: what else could be chosen, with a comma behind it.
+
+    Raises:
+        WeightsError: there is not enough memory.
+    """
+    free = room()
+    if free is None or needed <= free:
+        return
+    name, cache = str(dtype).removeprefix("torch."), cache_bytes(config, dtype)
     raise WeightsError(
         f"This model needs {needed >> 20:,} MB in {name}, {cache >> 20:,} MB of it for its context of"
         f" {config.block_size:,} tokens, but only {free >> 20:,} MB are free; {smaller}give it a shorter context"
         " (training import --block-size) or more memory."
     )
+
+
+def room() -> int | None:
+    """Bytes that this process may still take; None where no limit is known."""
+    return min((limit for limit in (free_address_space(), free_memory()) if limit is not None), default=None)
 
 
 def memory_needed(config: GPTConfig, dtype: torch.dtype) -> int:
@@ -49,6 +69,17 @@ def memory_needed(config: GPTConfig, dtype: torch.dtype) -> int:
     loading = config.vocab_size * config.n_embd * 4
     reading = config.block_size * (3 * config.n_units + 8 * config.n_embd) * dtype.itemsize
     return config.n_weights * dtype.itemsize + cache_bytes(config, dtype) + max(loading, reading) + WORKSPACE
+
+
+def return_freed_memory() -> None:
+    """From now on let what is freed of some size go back to the system at once. glibc raises its threshold for that
+    with every large block that is freed, and would keep up to 32 MB each, a hundred in all after a teaching."""
+    try:
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, LARGE)
+        libc.mallopt(M_TRIM_THRESHOLD, 2 * LARGE)
+    except (OSError, AttributeError, TypeError):  # another C library: it has rules of its own
+        pass
 
 
 def cache_bytes(config: GPTConfig, dtype: torch.dtype) -> int:

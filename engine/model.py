@@ -35,9 +35,11 @@ class GPT(nn.Module):
     Attributes:
         gradient_checkpointing: compute each block anew in the backward pass (Chen et al. 2016,
             https://arxiv.org/abs/1604.06174): the memory of one block in place of all, for a third more time.
+        widened: compute in float32 though the weights are stored in half precision.
     """
 
     gradient_checkpointing: bool = False
+    widened: bool = False
 
     def __init__(self, config: GPTConfig, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
@@ -51,7 +53,7 @@ class GPT(nn.Module):
         self.head = Linear(C, V, dtype=dtype)
         if config.tie_embeddings:
             self.head.weight = self.embedding.weight
-        cos, sin = (None, None) if learned else (table.to(dtype) for table in rotary_table(config))
+        cos, sin = (None, None) if learned else rotary_table(config)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
         self.cos: Tensor | None
@@ -114,9 +116,13 @@ class GPT(nn.Module):
         S, T = (cache.length if cache is not None else 0), idx.size(1)
         mask = visible(idx, S, documents)
         x = F.embedding(idx, self.embedding.weight)  # (B, T) -> (B, T, C)
+        if self.widened:
+            x = x.float()  # all that follows is computed in the dtype of x
         if self.positions is not None:
             x = x + self.positions.weight[S : S + T]  # (T, C) to each row
-        turn = (self.cos[S : S + T], self.sin[S : S + T]) if self.cos is not None and self.sin is not None else None
+        turn = None
+        if self.cos is not None and self.sin is not None:
+            turn = (self.cos[S : S + T].to(x.dtype), self.sin[S : S + T].to(x.dtype))  # each (T, D)
         again = self.gradient_checkpointing and cache is None and torch.is_grad_enabled()
         for layer, block in enumerate(self.blocks):
             rest = (turn, mask, layer, cache, taught[layer] if taught is not None else None)

@@ -49,14 +49,24 @@ def render(tokenizer: Tokenizer, context: Context, room: int) -> list[int]:
     Raises:
         PromptError: the pins alone take more than half of the window.
     """
+    prefix, text = render_parts(tokenizer, context, room)
+    return prefix + text
+
+
+def render_parts(tokenizer: Tokenizer, context: Context, room: int) -> tuple[list[int], list[int]]:
+    """The same in two: the prefix, which stays when the text grows out of the window, and the text.
+
+    Raises:
+        PromptError: see `render`.
+    """
     start = [] if tokenizer.start_of_text is None else [tokenizer.start_of_text]
     memory = render_memory(tokenizer, context.pins, context.summary)
     if len(memory) > room * MEMORY_SHARE:
         memory = render_memory(tokenizer, context.pins, None)  # pins come first: they were asked for by a person
     if len(memory) > room * MEMORY_SHARE:
         raise PromptError("The pinned facts fill more than half of what the model can read; remove or shorten some.")
-    left = room - len(start) - len(memory)
-    return [*start, *memory, *fit(tokenizer, context.text, left)[0]]
+    prefix = [*start, *memory]
+    return prefix, fit(tokenizer, context.text, room - len(prefix))[0]
 
 
 def fit(tokenizer: Tokenizer, text: str, room: int) -> tuple[list[int], int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import PromptError
+from engine.kernel import NativeSampler, available
 
 # The penalty looks back this far. Over a whole story every common word would be penalised, which ruins the prose.
 REPETITION_WINDOW = 64
@@ -52,40 +54,65 @@ class SamplingParams:
 class Sampler:
     """Draws tokens for one reply: repetition penalty, temperature, top-k, top-p, in that order.
 
+    Every drawn token takes one uniform number, so that a seed writes the same text whether its logits come one row at
+    a time or, with guesses being verified, several. The native sampler does the same work where it was built.
+
     Args:
         never: ids that are not drawn at all (control tokens other than the end of the text).
         penalized: the only ids that the repetition penalty may turn down; None lets it turn down any.
+        native: None takes the native sampler where there is one.
     """
 
     def __init__(
-        self, params: SamplingParams, never: Sequence[int] = (), penalized: frozenset[int] | None = None
+        self,
+        params: SamplingParams,
+        never: Sequence[int] = (),
+        penalized: frozenset[int] | None = None,
+        *,
+        native: bool | None = None,
     ) -> None:
         self.params = params
+        self._uniform = random.Random(params.seed).random
         self._penalized = penalized
-        self._never = torch.tensor(list(never), dtype=torch.int64)
-        self._generator = torch.Generator()
-        if params.seed is None:
-            self._generator.seed()
-        else:
-            self._generator.manual_seed(params.seed)
+        self._ids = tuple(never)
+        self._never = torch.tensor(self._ids, dtype=torch.int64)
+        self._wanted = available()[0] if native is None else native
+        self._native: NativeSampler | None = None  # made when the first row tells the size of the vocabulary
 
     def next(self, logits: Tensor, history: Sequence[int], *, not_now: int | None = None) -> int:
         """The next id from logits (V,), given the ids before it; `not_now` is an id that may not come yet."""
+        probabilities = self.distribution(logits, history, not_now=not_now)
+        if self.params.temperature == 0:
+            return int(probabilities.argmax())
+        if self._native is not None:
+            return self._native.draw(probabilities, self._uniform())
+        below = probabilities.cumsum(-1, dtype=torch.float64)  # (V,)
+        place = int(torch.searchsorted(below, self._uniform() * below[-1], right=True))
+        return min(place, int(probabilities.nonzero()[-1]))  # rounding may lead behind the last id that is possible
+
+    def distribution(self, logits: Tensor, history: Sequence[int], *, not_now: int | None = None) -> Tensor:
+        """What the next id is drawn from: (V,), in proportion; at temperature 0 all of it is on one id."""
+        params, recent = self.params, history[-REPETITION_WINDOW:]
+        if self._wanted and self._native is None:
+            self._native = NativeSampler(logits.numel(), self._ids, self._penalized)
+        if self._native is not None:
+            return self._native.process(
+                logits, recent, temperature=params.temperature, top_k=params.top_k, top_p=params.top_p,
+                penalty=params.repetition_penalty, not_now=not_now,
+            )  # fmt: skip
         scores = logits.float().clone()  # (V,)
         scores[self._never] = -torch.inf
         if not_now is not None:
             scores[not_now] = -torch.inf
-        if self.params.repetition_penalty != 1.0 and history:
-            self._penalize(scores, history[-REPETITION_WINDOW:])
-        if self.params.temperature == 0:
-            return int(scores.argmax())
-        scores /= self.params.temperature
-        if self.params.top_k is not None and self.params.top_k < scores.numel():
-            scores[scores < scores.topk(self.params.top_k).values[-1]] = -torch.inf
+        if params.repetition_penalty != 1.0 and recent:
+            self._penalize(scores, recent)
+        if params.temperature == 0:
+            return torch.zeros_like(scores).index_fill_(0, scores.argmax(), 1.0)
+        scores /= params.temperature
+        if params.top_k is not None and params.top_k < scores.numel():
+            scores[scores < scores.topk(params.top_k).values[-1]] = -torch.inf
         probabilities = scores.softmax(-1)  # (V,)
-        if self.params.top_p < 1.0:
-            probabilities = self._nucleus(probabilities)
-        return int(torch.multinomial(probabilities, 1, generator=self._generator))
+        return self._nucleus(probabilities) if params.top_p < 1.0 else probabilities
 
     def _penalize(self, scores: Tensor, recent: Sequence[int]) -> None:
         """Divide positive and multiply negative scores of recent ids (Keskar et al. 2019, CTRL)."""

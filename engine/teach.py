@@ -18,12 +18,12 @@ from torch import Tensor
 
 from engine.adapter import taught_blocks
 from engine.errors import PromptError
-from engine.model import GPT, UnitGroup
+from engine.model import GPT, GPTConfig, UnitGroup
 from engine.tokenizer import Tokenizer
 
 MAX_LESSONS = 64
 MAX_LESSON_TOKENS = 192  # prompt and answer together
-MAX_ROWS = 8  # texts trained on at once: 40 of them would need 250 MB on ember
+MAX_BYTES = 48 << 20  # of what is kept for the gradient of texts trained on at once: 40 would need 250 MB on ember
 
 
 @dataclass(frozen=True)
@@ -121,18 +121,24 @@ def train_units(
     leaves = [tensor.requires_grad_(True) for group in groups if group is not None for tensor in group]
     adam = Adam(leaves)
     openings = [tokenizer.decode(row) for row in replay.tolist()]
+    rows = max(1, most_tokens(model.config) // replay.size(1))  # of the replay that are read at once
     with torch.no_grad():
-        base = F.log_softmax(model(replay).float(), -1)  # (B, T) -> (B, T, V)
+        base = torch.cat(
+            [F.log_softmax(model(own).float(), -1) for own in torch.split(replay, rows)]
+        )  # (B, T) -> (B, T, V)
     loss, settled, step = float("inf"), 0, 0
     while step < params.max_steps and settled < params.settled and not cancelled():
         per_lesson = max(2, min(params.variants, params.max_rows // len(lessons)))
         variants = [variant(lesson, openings, rng, plain=i == 0) for lesson in lessons for i in range(per_lesson)]
         texts = [answer_ids(tokenizer, *text, model.config.block_size) for text in variants]
-        now = F.log_softmax(model(replay, taught=groups).float(), -1)  # (B, T, V)
-        drift = F.kl_div(now, base, log_target=True, reduction="none").sum(-1).mean()  # (B, T, V) -> ()
-        grads = torch.autograd.grad(params.kl_weight * drift, leaves)
-        loss, right = 0.0, True
-        for idx, targets in answer_batches(texts):  # (B, T)
+        loss, drift, right = 0.0, 0.0, True
+        grads = tuple(torch.zeros_like(leaf) for leaf in leaves)
+        for own, before in zip(torch.split(replay, rows), torch.split(base, rows), strict=True):  # (b, T), (b, T, V)
+            now = F.log_softmax(model(own, taught=groups).float(), -1)  # (b, T, V)
+            apart = F.kl_div(now, before, log_target=True, reduction="none").sum(-1).sum() / replay.numel()  # -> ()
+            grads = torch._foreach_add(grads, torch.autograd.grad(params.kl_weight * apart, leaves))
+            drift += apart.item()
+        for idx, targets in answer_batches(texts, most_tokens(model.config)):  # (B, T)
             told = targets >= 0  # (B, T)
             logits = model.head(model.hidden(idx, taught=groups)[told]).float()  # (B, T, C) -> (answer tokens, V)
             share = int(told.sum()) / sum(n for _, n in texts)
@@ -145,7 +151,7 @@ def train_units(
         rate = params.lr * min(1.0, (step + 1) / 5)
         adam.step([g * scale for g in grads], rate)
         step += 1
-        settled = settled + 1 if right and loss < params.sure and drift.item() < params.calm else 0
+        settled = settled + 1 if right and loss < params.sure and drift < params.calm else 0
         on_progress(step, loss)
     done = [UnitGroup(*(t.detach() for t in group)) if group is not None else None for group in groups]
     return TrainedUnits(done, step, loss)
@@ -200,13 +206,19 @@ def answer_ids(tokenizer: Tokenizer, opening: str, prompt: str, answer: str, blo
     return [*before, *told], len(told)
 
 
-def answer_batches(texts: Sequence[tuple[list[int], int]]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Inputs and targets (B, T), padded, of few rows at a time, as each row costs memory until its gradient is known;
-    targets are -1 all but where the answer stands."""
-    by_length = sorted(texts, key=lambda text: len(text[0]))
-    for first in range(0, len(by_length), MAX_ROWS):
-        rows = by_length[first : first + MAX_ROWS]
-        T = max(len(ids) for ids, _ in rows) - 1
+def most_tokens(config: GPTConfig) -> int:
+    """How many are trained on at once: each taught block keeps some 8 rows of width C and 4 of units for each."""
+    kept = len(taught_blocks(config)) * (8 * config.n_embd + 4 * config.n_units) * 4  # bytes of a token
+    return max(1, MAX_BYTES // kept)
+
+
+def answer_batches(texts: Sequence[tuple[list[int], int]], most: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Inputs and targets (B, T), padded, of `most` tokens or of one row, as each costs memory until its gradient is
+    known; targets are -1 all but where the answer stands."""
+    by_length = sorted(texts, key=lambda text: len(text[0]), reverse=True)
+    while by_length:
+        T = len(by_length[0][0]) - 1
+        rows, by_length = by_length[: max(1, most // T)], by_length[max(1, most // T) :]
         idx = torch.zeros(len(rows), T, dtype=torch.int64)
         targets = torch.full((len(rows), T), -1)
         for i, (ids, n) in enumerate(rows):

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
@@ -84,6 +85,18 @@ def read_units(
         UnitGroup(*(tensors[f"blocks.{i}.{part}"] for part in UnitGroup._fields)) if i in blocks else None
         for i in range(config.n_layer)
     ]
+
+
+def widened(groups: Sequence[UnitGroup | None], r: int) -> list[UnitGroup | None]:
+    """The same with r units in each group: those that are added are blank."""
+    wider: list[UnitGroup | None] = []
+    for group in groups:
+        if group is not None:
+            more = r - group.gate.size(0)
+            gate, up = (F.pad(part, (0, 0, 0, more)) for part in (group.gate, group.up))  # (r', C) -> (r, C)
+            group = UnitGroup(gate, up, F.pad(group.down, (0, more)))  # (C, r') -> (C, r)
+        wider.append(group)
+    return wider
 
 
 @torch.no_grad()

@@ -108,7 +108,8 @@ class Worker:
 
         def run(job: Job[EngineInfo]) -> EngineInfo:
             job.give("reading and checking the weights")
-            fresh = Engine.load(folder, compute_dtype=self._engine.asked_dtype)
+            asked = self._engine.asked
+            fresh = Engine.load(folder, backend=asked.backend, compute_dtype=asked.compute_dtype)
             job.give("trying them out")
             fresh.try_out()
             self._engine = fresh

@@ -17,11 +17,14 @@ SAMPLE = (
 )
 
 
-def write_tiny_weights(folder: Path, seed: int, *, block_size: int = 128, name: str | None = None) -> Path:
-    """A weights folder of some 30,000 random parameters over a hybrid vocabulary of 300."""
+def write_tiny_weights(
+    folder: Path, seed: int, *, block_size: int = 128, n_layer: int = 2, n_embd: int = 32, name: str | None = None
+) -> Path:
+    """A weights folder of random parameters, some 30,000 if not asked otherwise, over a hybrid vocabulary of 300."""
     tokenizer = train_hybrid([SAMPLE] * 4, 300)
     torch.manual_seed(seed)
-    config = GPTConfig(tokenizer.vocab_size, block_size=block_size, n_layer=2, n_head=2, n_embd=32, n_ffn=64)
+    shape = {"block_size": block_size, "n_layer": n_layer, "n_embd": n_embd, "n_ffn": 2 * n_embd}
+    config = GPTConfig(tokenizer.vocab_size, n_head=2, **shape)
     model = GPT(config)
     for parameter in model.parameters():
         if parameter.dim() == 2:

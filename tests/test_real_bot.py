@@ -11,6 +11,7 @@ import pytest
 
 from engine import Tokenizer
 from memory import Store, Turn
+from tests.conftest import write_tiny_weights
 from tests.discord_server import BotProcess, Channel, DiscordServer, Interaction, Member, Message, Modal
 from tests.discord_server.world import MANAGE_GUILD, SEND_MESSAGES
 
@@ -104,7 +105,11 @@ async def test_a_story_from_its_start_to_sigterm(server: DiscordServer, data_dir
         assert "Mira" not in bot.output, "the log holds no text of members"
     before = await stored(data_dir, server.channel)
     # Another process goes on where this one was; its replies take longer than a test does.
-    slow = {"MINIATURE_MAX_NEW_TOKENS": str(LONG), "MINIATURE_REPETITION_PENALTY": "1"}
+    slow = {
+        "MINIATURE_MAX_NEW_TOKENS": str(LONG),
+        "MINIATURE_REPETITION_PENALTY": "1",
+        "MINIATURE_WEIGHTS": str(write_tiny_weights(data_dir / "weights" / "slow", 1, n_layer=24, n_embd=256)),
+    }
     async with start(server, data_dir, **slow) as bot:
         await bot.wait_ready()
         await ends_in_the_middle_of_a_reply(server, anna, bot, last)

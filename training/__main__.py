@@ -124,6 +124,12 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("--replace", action="store_true", help="write over weights that are there")
     export.set_defaults(run_command=run_export)
 
+    drafts = commands.add_parser("drafts", help="make the table of drafts that lets weights write faster")
+    drafts.add_argument("--data", type=Path, required=True, help="what `prepare` wrote, with the weights' vocabulary")
+    drafts.add_argument("--weights", type=Path, required=True, help="weights folder that gets drafts.safetensors")
+    drafts.add_argument("--max-mb", type=float, default=1.0, help="size of the table; default: 1.0")
+    drafts.set_defaults(run_command=run_drafts, when_stopped="nothing was written.")
+
     adapt = commands.add_parser("adapt", help="train a style on a small corpus, the base's weights untouched")
     adapt.add_argument("--base", type=Path, required=True, help="weights folder that the style is for")
     adapt.add_argument("--corpus", type=Path, required=True, help="text of the style, as for `evaluate`")
@@ -255,6 +261,13 @@ def run_export(args: argparse.Namespace) -> None:
     figures = card.get("evaluation")
     told = f", {figures['bits_per_byte']} bits per byte on {figures['text']}" if figures else ""
     print(f"{args.out}: {card['name']}, {card['parameters']:,} parameters, step {card['training']['steps']:,}{told}")
+
+
+def run_drafts(args: argparse.Namespace) -> None:
+    from training.drafts import DraftOptions, make_drafts
+
+    done = make_drafts(DraftOptions(args.data, args.weights, args.max_mb))
+    print(f"{args.weights}: drafts.safetensors, {done['bytes']:,} bytes, contexts of {done['orders']} ids")
 
 
 def run_adapt(args: argparse.Namespace) -> None:

@@ -114,7 +114,7 @@ def evaluate(
     figures: dict[str, Any] = {"weights": weights.resolve().name, "text": text.name}
     figures |= likelihoods(loaded.model, loaded.tokenizer, documents, stories, on_progress)
     if generate:
-        figures |= generated(Engine(loaded), cut_openings(documents, generate), train, on_progress)
+        figures |= generated(Engine.load(weights), cut_openings(documents, generate), train, on_progress)
     return {**figures, "seconds": round(time.monotonic() - began, 1)}
 
 

@@ -89,7 +89,7 @@ def test_the_units_in_place_do_what_they_did_in_training(tiny_weights: Path, pac
 
 def test_a_channel_can_be_taught_on_top_of_a_pack(tmp_path: Path) -> None:
     plain, path = Engine.load(), tmp_path / "odd.safetensors"
-    config = plain.model.config
+    config = plain.config
     groups = make_groups(scale=0.03, blocks=config.n_layer, width=config.n_embd)
     path.write_bytes(dump_pack(groups, about(default_weights())))
     engine = Engine.load(pack=path)

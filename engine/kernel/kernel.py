@@ -1,0 +1,287 @@
+"""One model in the kernel: its weights packed, the cache of one sequence, and a step.
+
+Sizes are named as in `engine.blocks`.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Sequence
+from ctypes import byref, c_int, c_int64, c_void_p
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from engine.blocks import UnitGroup, UnitKind, rotary_table
+from engine.errors import KernelError
+from engine.kernel.library import ACTIVATIONS, PARTS, Shape, check, isas, library, unknown
+from engine.model import GPT, GPTConfig
+
+MOST_HALF = 65504.0
+MAX_THREADS = 64
+NUMBERS = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}  # in the order of kernel.h
+
+
+class Kernel:
+    """One model and one sequence, used by one thread at a time. The cache's first `length` positions are filled.
+
+    Attributes:
+        config: the model's shape.
+        length: positions that the cache holds.
+        nbytes: of weights, cache and work space.
+    """
+
+    def __init__(
+        self, config: GPTConfig, *, bits: int = 16, group: int = 64, threads: int = 1, isa: str | None = None
+    ) -> None:
+        """Room for a model of this shape, with weights still to be put.
+
+        Args:
+            bits: of a weight, 16 or 8; with 8, `group` columns of a row share a scale (0: the whole row).
+            isa: an instruction set of `isas`; None: what MINIATURE_KERNEL_ISA names, else the best.
+
+        Raises:
+            KernelError: no library, a shape or an instruction set that it does not know, or not enough memory.
+        """
+        self._handle: int | None = None
+        self._library = library()
+        self.config = config
+        self.length = 0
+        self.nbytes = self.bytes_needed(config, bits=bits, group=group, threads=threads)
+        isa = isa or os.environ.get("MINIATURE_KERNEL_ISA") or None
+        if isa is not None and isa not in isas():
+            raise KernelError(f"This CPU has no {isa}; choose one of {', '.join(isas())}.")
+        try:
+            cos, sin = (table.contiguous() for table in rotary_table(config))  # (block_size, D)
+        except (RuntimeError, MemoryError, ArithmeticError, ValueError) as error:
+            raise KernelError(f"There are no angles for {config.block_size:,} positions ({error}).") from error
+        handle = c_void_p()
+        code = self._library.kernel_new(
+            byref(_shape(config, bits, group, threads)), cos.data_ptr(), sin.data_ptr(),
+            isa.encode() if isa else None, byref(handle),
+        )  # fmt: skip
+        check(code, f"room for a model of {self.nbytes:,} bytes")
+        self._handle = handle.value
+
+    @staticmethod
+    def bytes_needed(config: GPTConfig, *, bits: int = 16, group: int = 64, threads: int = 1) -> int:
+        """Bytes of weights, cache and work space of a model of this shape; nothing is allocated.
+
+        Raises:
+            KernelError: no library, or a shape that it does not know.
+        """
+        if reason := unknown(config):
+            raise KernelError(reason)
+        needed = int(library().kernel_needs(byref(_shape(config, bits, group, threads))))
+        if not needed:
+            raise KernelError("The kernel does not know a model of this shape.")
+        return needed
+
+    @classmethod
+    def from_model(
+        cls, model: GPT, *, bits: int = 16, group: int = 64, threads: int = 1, isa: str | None = None
+    ) -> Self:
+        """Pack a model's weights, its spare units included; later changes of the model do not reach the kernel.
+
+        Raises:
+            KernelError: as of the constructor, or a weight is no number that FP16 holds.
+        """
+        kernel = cls(model.config, bits=bits, group=group, threads=threads, isa=isa)
+        F, U = model.config.n_ffn, model.config.n_units
+        kernel.put("embedding", 0, model.embedding.weight)
+        if not model.config.tie_embeddings:
+            kernel.put("head", 0, model.head.weight)
+        kernel.put("final_norm", 0, model.norm.weight)
+        for i, block in enumerate(model.layers()):
+            attention, feed_forward = block.attention, block.feed_forward
+            gate_up, down, bias = feed_forward.gate_up, feed_forward.down, feed_forward.gate_up.bias
+            if bias is not None and (bias[F:U].any() or bias[U + F :].any()):
+                raise KernelError("Biases of spare units run on torch.")
+            for name, tensor in (
+                ("attention_norm", block.attention_norm.weight),
+                ("qkv", attention.qkv.weight), ("qkv_bias", attention.qkv.bias),
+                ("out", attention.out.weight), ("out_bias", attention.out.bias),
+                ("q_norm", attention.q_norm.weight if attention.q_norm is not None else None),
+                ("k_norm", attention.k_norm.weight if attention.k_norm is not None else None),
+                ("ffn_norm", block.feed_forward_norm.weight),
+                ("gate", gate_up.weight[:F]), ("up", gate_up.weight[U : U + F]), ("down", down.weight[:, :F]),
+                ("gate_bias", bias[:F] if bias is not None else None),
+                ("up_bias", bias[U : U + F] if bias is not None else None), ("down_bias", down.bias),
+            ):  # fmt: skip
+                if tensor is not None:
+                    kernel.put(name, i, tensor)
+        for kind in ("long_term", "session"):
+            kernel.attach([block.feed_forward.group(kind) for block in model.layers()], kind)
+        return kernel
+
+    def put(self, part: str, layer: int, tensor: Tensor, first_row: int = 0) -> None:
+        """Pack rows of one matrix (rows, columns), or a stretch of one vector (n,), from FP32, FP16 or BF16.
+
+        The rows may come in any order, so that a file's separate tensors for queries, keys and values become one
+        matrix: `put("qkv", i, q)`, `put("qkv", i, k, H * D)`, `put("qkv", i, v, (H + K) * D)`. Gates and ups are
+        matrices of their own, and hold the core's units alone.
+
+        Args:
+            part: embedding, head, final_norm (all of layer 0), attention_norm, qkv, out, q_norm, k_norm, ffn_norm,
+                gate, up, down, or qkv_bias, out_bias, gate_bias, up_bias, down_bias, as far as the model has them.
+            first_row: where the tensor's first row, or a vector's first number, belongs.
+
+        Raises:
+            KernelError: the model has no such part, rows or columns do not fit, or a number is none that FP16 holds.
+        """
+        handle, tensor = self._open(), tensor.detach()
+        what = f"{part} of layer {layer}, a tensor {tuple(tensor.shape)} at row {first_row}"
+        plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and tensor.dtype.is_floating_point
+        counts = (layer, first_row, *tensor.shape)
+        if part not in PARTS or not plain or tensor.dim() not in (1, 2) or not all(0 <= n < 2**31 for n in counts):
+            raise KernelError(f"The kernel has no place for {what}.")
+        if tensor.dtype not in NUMBERS or tensor.stride(0) < 1 or (tensor.dim() == 2 and tensor.stride(1) != 1):
+            tensor = tensor.float().contiguous()
+        rows, columns = tensor.size(0), tensor.size(1) if tensor.dim() == 2 else 1
+        code = self._library.kernel_put(
+            handle, layer, PARTS.index(part), tensor.data_ptr(), NUMBERS[tensor.dtype], first_row, rows, columns,
+            tensor.stride(0),
+        )  # fmt: skip
+        check(code, what)
+
+    def attach(self, groups: Sequence[UnitGroup | None] | None, kind: UnitKind = "session") -> None:
+        """Write a group of spare units, one for each block; None, or None for a block, takes it away.
+
+        What is in the cache was read without them: read it again where that matters.
+
+        Raises:
+            KernelError: the units have another shape than there is room for, or hold a number that FP16 does not.
+        """
+        handle, C = self._open(), self.config.n_embd
+        first, count = 0, self.config.n_long_term
+        if kind == "session":
+            first, count = self.config.n_long_term, self.config.n_session
+        if groups is not None and len(groups) != self.config.n_layer:
+            raise KernelError(f"There are units for {len(groups)} blocks; the model has {self.config.n_layer}.")
+        ready: list[tuple[Tensor, ...] | None] = []
+        for group in groups if groups is not None else [None] * self.config.n_layer:
+            if group is None:
+                ready.append(None)
+                continue
+            if [tuple(part.shape) for part in group] != [(count, C), (count, C), (C, count)]:
+                raise KernelError(f"These units have another shape; the model has room for {count} of width {C}.")
+            parts = tuple(part.detach().float().contiguous() for part in group)
+            if count and not all(part.abs().max() <= MOST_HALF for part in parts):  # nor is a NaN
+                raise KernelError("These units hold numbers that FP16 cannot; train them again.")
+            ready.append(parts)
+        for i, group_parts in enumerate(ready if count else []):  # all of it was found sound before any is written
+            addresses = [part.data_ptr() for part in group_parts] if group_parts is not None else [None] * 3
+            check(self._library.kernel_attach(handle, i, first, count, *addresses, count), f"units of block {i}")
+
+    def logits(self, ids: Sequence[int], position: int | None = None, *, every: bool = False) -> Tensor:
+        """Read ids at `position` and on (None: behind the cache's last); what the cache held from there is forgotten.
+        Logits (V,) behind the last id, or (len(ids), V) behind each with `every`; FP32.
+
+        Raises:
+            KernelError: no ids, an id outside of the vocabulary, no room, a gap in front of `position`, or weights that
+                were not put. The cache is as it was.
+        """
+        handle, n = self._open(), len(ids)
+        start = self.length if position is None else position
+        if not 0 <= start <= self.length:
+            raise KernelError(f"Position {start} lies behind the {self.length} that were read; read those first.")
+        if not 0 < n <= self.config.block_size - start:
+            raise KernelError(f"{n} tokens at position {start} do not fit into {self.config.block_size}; read fewer.")
+        try:
+            tokens = array("q", ids)
+        except (OverflowError, TypeError) as error:
+            raise KernelError("A token's id is no integer of 64 bits; take ids from the tokenizer.") from error
+        out = torch.empty((n if every else 1, self.config.vocab_size), dtype=torch.float32)  # (T or 1, V)
+        code = self._library.kernel_step(handle, tokens.buffer_info()[0], n, start, out.data_ptr(), every)
+        if code:
+            self._refuse(code)
+        self.length = start + n
+        return out if every else out[0]
+
+    def truncate(self, length: int) -> None:
+        """Forget all positions from `length` on.
+
+        Raises:
+            KernelError: fewer are filled.
+        """
+        self._open()
+        if not 0 <= length <= self.length:
+            raise KernelError(f"There are {self.length} positions; {length} cannot be kept.")
+        self.length = length
+
+    def drop(self, start: int, end: int) -> None:
+        """Forget positions start..end; those behind move forward, and their keys are turned to their new places.
+
+        Turning is exact but for rounding to FP16, once each time a key is moved.
+
+        Raises:
+            KernelError: not all of them are filled.
+        """
+        handle = self._open()
+        if not 0 <= start <= end <= self.length:
+            raise KernelError(f"There are {self.length} positions; {start} to {end} cannot be dropped.")
+        check(self._library.kernel_drop(handle, start, end, self.length), f"dropping {start} to {end}")
+        self.length -= end - start
+
+    def read_once(self) -> int:
+        """Read all weights that a step of one token reads, on the same threads, and compute nothing: the read floor.
+
+        Returns:
+            How many bytes those are.
+        """
+        read = c_int64()
+        self._library.kernel_read(self._open(), byref(read))
+        return read.value
+
+    @property
+    def isa(self) -> str:
+        name: bytes = self._library.kernel_isa(self._open())
+        return name.decode()
+
+    @property
+    def threads(self) -> int:
+        """As many as were asked for, or as the system gave."""
+        return int(self._library.kernel_threads(self._open()))
+
+    def close(self) -> None:
+        """Give the memory back; calls raise KernelError afterwards, but for this one."""
+        if self._handle:
+            self._library.kernel_free(self._handle)
+        self._handle = None
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None):
+            self.close()
+
+    def _open(self) -> int:
+        if self._handle is None:
+            raise KernelError("The kernel was closed; make another one.")
+        return self._handle
+
+    def _refuse(self, code: int) -> None:
+        """Raise what a refused step means."""
+        layer, part = c_int(), c_int()
+        if missing := self._library.kernel_missing(self._open(), byref(layer), byref(part)):
+            raise KernelError(
+                f"{missing:,} rows of weights were not put, the first in {PARTS[part.value]} of layer {layer.value};"
+                " put all of them before the first step."
+            )
+        check(code, f"these tokens (ids lie between 0 and {self.config.vocab_size - 1})")
+
+
+def _shape(config: GPTConfig, bits: int, group: int, threads: int) -> Shape:
+    sizes = {
+        "vocab": config.vocab_size, "positions": config.block_size, "layers": config.n_layer, "heads": config.n_head,
+        "kv_heads": config.kv_heads, "width": config.n_embd, "head_dim": config.head_dim, "units": config.n_ffn,
+        "spare": config.n_spare, "bits": bits, "group": group,
+    }  # fmt: skip
+    for name, size in sizes.items():
+        if not 0 <= size < 2**31:
+            raise KernelError(f"The kernel does not know a model whose {name} is {size}.")
+    return Shape(
+        **sizes, activation=ACTIVATIONS[config.activation], qk_norm=config.model_type == "qwen3",
+        tied=config.tie_embeddings, attention_bias=config.attention_bias, ffn_bias=config.ffn_bias,
+        threads=max(1, min(threads, MAX_THREADS)), eps=config.norm_eps,
+    )  # fmt: skip

@@ -1,0 +1,131 @@
+"""The C library: where it lies, what it can do here, and how its calls look to ctypes.
+
+It is built when the package is installed, where there is a compiler, and knows nothing of torch, which hands it
+addresses of tensors. `docs/kernel.md` says how it works inside.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from ctypes import POINTER, Structure, c_char_p, c_double, c_float, c_int, c_int32, c_int64, c_uint32, c_void_p
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from engine.blocks import GPTConfig
+from engine.errors import KernelError
+
+VERSION = 2  # of the interface in kernel.h
+ACTIVATIONS = {"silu": 0, "relu2": 1}
+PARTS = (
+    "embedding head final_norm attention_norm qkv out q_norm k_norm qkv_bias out_bias"
+    " ffn_norm gate up down gate_bias up_bias down_bias"
+).split()  # in the order of kernel.h
+FAILURES = {
+    1: "an argument is out of its range",
+    2: "there is not enough memory",
+    3: "a number is none that FP16 can hold",
+    4: "not all weights were put",
+    5: "such a shape is not known",
+}
+
+
+class Shape(Structure):
+    """`struct kernel_shape`."""
+
+    _fields_ = [
+        *((name, c_int32) for name in (
+            "vocab positions layers heads kv_heads width head_dim units spare activation qk_norm tied attention_bias"
+            " ffn_bias bits group threads"
+        ).split()),
+        ("eps", c_float),
+    ]  # fmt: skip
+
+
+class Sampling(Structure):
+    """`struct sampling`."""
+
+    _fields_ = [
+        ("temperature", c_float), ("top_p", c_float), ("penalty", c_float), ("top_k", c_int32), ("not_now", c_int32),
+    ]  # fmt: skip
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """The library beside this file, or the one that MINIATURE_KERNEL_LIBRARY names.
+
+    Raises:
+        KernelError: there is none, or one of another version.
+    """
+    named = os.environ.get("MINIATURE_KERNEL_LIBRARY")
+    found = [Path(named)] if named else sorted(Path(__file__).parent.glob("native*.so"))
+    if not found:
+        raise KernelError("The kernel was not built: install the package where there is a C compiler.")
+    try:
+        loaded = ctypes.CDLL(str(found[0]))
+        version = loaded.kernel_version()
+    except (OSError, AttributeError) as error:
+        raise KernelError(f"The built kernel cannot be loaded ({error}); install the package again.") from error
+    if version != VERSION:
+        raise KernelError(f"The built kernel is of version {version}, not {VERSION}; install the package again.")
+    pointer, i32, i64 = c_void_p, c_int, c_int64
+    calls: dict[str, tuple[Any, list[Any]]] = {
+        "kernel_isas": (c_char_p, []),
+        "kernel_needs": (i64, [POINTER(Shape)]),
+        "kernel_new": (i32, [POINTER(Shape), pointer, pointer, c_char_p, POINTER(c_void_p)]),
+        "kernel_free": (None, [pointer]),
+        "kernel_isa": (c_char_p, [pointer]),
+        "kernel_threads": (i32, [pointer]),
+        "kernel_put": (i32, [pointer, i32, i32, pointer, i32, i32, i32, i32, i64]),
+        "kernel_missing": (i64, [pointer, POINTER(i32), POINTER(i32)]),
+        "kernel_attach": (i32, [pointer, i32, i32, i32, pointer, pointer, pointer, i64]),
+        "kernel_step": (i32, [pointer, pointer, i32, i32, pointer, i32]),
+        "kernel_drop": (i32, [pointer, i32, i32, i32]),
+        "kernel_read": (c_uint32, [pointer, POINTER(i64)]),
+        "sampler_process": (i32, [pointer, i32, POINTER(Sampling), pointer, pointer, pointer, i32, pointer, pointer]),
+        "sampler_draw": (i32, [pointer, i32, c_double]),
+    }
+    for name, (result, arguments) in calls.items():
+        function = getattr(loaded, name)
+        function.restype, function.argtypes = result, arguments
+    return loaded
+
+
+def isas() -> list[str]:
+    """The instruction sets that this CPU has and the library knows, best first.
+
+    Raises:
+        KernelError: there is no library.
+    """
+    names: bytes = library().kernel_isas()
+    return names.decode().split()
+
+
+def available() -> tuple[bool, str]:
+    """Whether the kernel can run here, and which instructions it would use, or why it cannot."""
+    try:
+        return True, f"native kernel, {isas()[0]}"
+    except KernelError as error:
+        return False, str(error)
+
+
+def unknown(config: GPTConfig) -> str | None:
+    """Why the kernel does not know a model of this shape; None where it does."""
+    if config.model_type not in ("llama", "qwen3"):
+        return f"Blocks of type {config.model_type} run on torch."
+    if config.activation not in ACTIVATIONS:
+        return f"The activation {config.activation} runs on torch."
+    if config.n_head < 1 or config.kv_heads < 1:
+        return "A model without heads runs nowhere."
+    if config.head_dim % 2 or config.n_head % config.kv_heads:
+        return "Heads of this shape run on torch."
+    return None
+
+
+def check(code: int, what: str) -> None:
+    """Raises:
+    KernelError: the call did not do what it was asked.
+    """
+    if code:
+        raise KernelError(f"The kernel refused {what}: {FAILURES.get(code, f'failure {code}')}.")
