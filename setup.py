@@ -5,6 +5,7 @@ Where it cannot be built the install goes on, and the engine computes with torch
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -21,10 +22,9 @@ NATIVE = Extension(
     depends=[f"{FOLDER}/{name}.h" for name in HEADERS],
     # Instruction sets are chosen while running, so none is named here. Never -ffast-math: it would set flush-to-zero
     # for the whole process. No contraction: what is fused is said in the code, or results would hang on the compiler.
-    extra_compile_args=[
-        "-std=gnu11", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-fno-math-errno", "-Wno-psabi",
-    ],  # fmt: skip
+    extra_compile_args="-std=gnu11 -O3 -g0 -ffp-contract=off -fvisibility=hidden -fno-math-errno -Wno-psabi".split(),
     libraries=["m", "pthread"],
+    optional=True,
     py_limited_api=True,  # it calls nothing of Python, so one build serves every version
 )
 
@@ -36,14 +36,9 @@ class BuildKernel(build_ext):
         try:
             super().build_extension(ext)
         except Exception as error:
-            reason = str(error).strip().splitlines()
-            print(f"The native kernel was not built ({reason[0] if reason else error!r}); torch does its work.")
-
-    def copy_extensions_to_source(self) -> None:
-        try:
-            super().copy_extensions_to_source()
-        except OSError:  # what was not built cannot be copied; the line above said so
-            self.announce("no kernel to copy")
+            self.announce(str(error))
+            compiler = os.environ.get("CC", "the C compiler")
+            print(f"The native kernel was not built, as {compiler} failed or is missing; torch does its work.")
 
 
 setup(

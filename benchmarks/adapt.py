@@ -17,7 +17,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from engine.checkpoint import default_weights
+from engine.folder import default_weights
 from training.adapt import AdaptOptions, adapt
 from training.lora import ATTENTION, FEED_FORWARD
 

@@ -41,8 +41,9 @@ class Ours:
     def __init__(self, spec: Spec) -> None:
         import torch
 
-        from engine.checkpoint import read_config, read_model
+        from engine.checkpoint import read_model
         from engine.decoder import Decoder, TorchDecoder
+        from engine.folder import read_config
         from engine.native import load_kernel
         from engine.tensor_files import TensorFiles
 
@@ -102,7 +103,7 @@ class Floor:
     def __init__(self, spec: Spec) -> None:
         import torch
 
-        from engine.checkpoint import read_config
+        from engine.folder import read_config
         from engine.kernel import available, unknown
         from engine.native import load_kernel
         from engine.tensor_files import TensorFiles

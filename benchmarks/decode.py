@@ -32,8 +32,9 @@ from safetensors.torch import save_file
 from benchmarks.contestants import Spec
 from benchmarks.gguf import write_gguf
 from engine.bench import PROMPT
-from engine.checkpoint import default_weights, document_tokens, read_config, to_hugging_face
+from engine.checkpoint import to_hugging_face
 from engine.errors import EngineError
+from engine.folder import default_weights, document_tokens, read_config
 from engine.hugging_face import write_shape
 from engine.kernel import available, isas
 from engine.model import GPT, GPTConfig

@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from engine.blocks import GPTConfig
-from engine.checkpoint import read_config
 from engine.errors import WeightsError
+from engine.folder import read_config
+from engine.shape import GPTConfig
 from engine.tensor_files import TensorFiles, read_header
 
 MAGIC, VERSION, ALIGNMENT = b"GGUF", 3, 32

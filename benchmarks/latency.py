@@ -18,7 +18,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from engine.checkpoint import default_weights
+from engine.folder import default_weights
 from tests.discord_server import BotProcess, Channel, DiscordServer, Member, Message
 
 PATIENCE = 300.0  # seconds for one step on a busy machine

@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 
 from benchmarks.large_model import write_source
-from engine.checkpoint import default_weights
+from engine.folder import default_weights
 from tests.discord_server import BotProcess, DiscordServer, Interaction, Message
 from training.__main__ import main as training
 

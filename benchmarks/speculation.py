@@ -27,10 +27,10 @@ from typing import Any
 
 import torch
 
-from engine.checkpoint import default_weights, open_weights
 from engine.decoder import choose
 from engine.draft import POSITION_COST, POSITION_COSTS, Drafter
 from engine.draft_table import DraftTable
+from engine.folder import default_weights, open_weights
 from engine.generation import Engine
 from engine.kernel import available, isas
 from engine.sampling import Sampler, SamplingParams

@@ -16,11 +16,12 @@ from pathlib import Path
 
 import torch
 
-from engine.adapter import attach, unpack_adapter
+from engine.adapter import unpack_adapter
 from engine.checkpoint import load_weights
 from engine.generation import Engine
+from engine.lesson import Lesson, TeachParams
+from engine.model import attach_units
 from engine.sampling import SamplingParams
-from engine.teach import Lesson, TeachParams
 from training.corpus import read_documents
 from training.evaluate import bits_per_byte
 
@@ -57,7 +58,7 @@ def measure(engine: Engine, rows: list[dict[str, str]], stories: list[str], para
         "paraphrase": share([row.get("paraphrase", row["prompt"].lower()) for row in rows]),
         "locality": round(sum(a == b for a, b in zip(before, after, strict=True)) / len(before), 3),
     }
-    attach(model, unpack_adapter(taught.adapter, engine.config, engine.base_id))
+    attach_units(model, "session", unpack_adapter(taught.adapter, engine.config, engine.base_id))
     rise = bits_per_byte(model, engine.tokenizer, stories[HELD_OUT]).bits_per_byte / base - 1
     return {
         **figures,

@@ -15,8 +15,8 @@ from bot.rules import ContentRules
 from bot.session import ChannelSession
 from bot.shelf import WeightsShelf
 from config.settings import Settings
-from engine.checkpoint import default_weights
 from engine.errors import EngineError
+from engine.folder import default_weights
 from engine.generation import Engine
 from engine.sampling import SamplingParams
 from engine.worker import Worker

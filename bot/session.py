@@ -15,10 +15,10 @@ from bot.upkeep import Spawn, Upkeep, digest, lessons_of, summary_of
 from engine.errors import AdapterError, QueueFullError
 from engine.generation import Generated, Taught
 from engine.job import Job
+from engine.lesson import Lesson
 from engine.prompt import MEMORY_SHARE, Context, memory_text
 from engine.sampling import SamplingParams
 from engine.summary import Summary
-from engine.teach import Lesson
 from engine.worker import Worker
 from memory import Author, LessonRow, NewAdapter, NewTurn, NoStoryError, Pin, Store, Story, Turn
 

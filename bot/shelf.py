@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from bot.errors import InputError
-from engine.checkpoint import BUNDLED, read_card, read_config
 from engine.errors import EngineError
+from engine.folder import BUNDLED, read_card, read_config
 from engine.generation import EngineInfo
 from engine.worker import Worker
 from memory import Author, Store

@@ -13,8 +13,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from engine.errors import EngineClosedError, EngineError, PromptError, QueueFullError
+from engine.lesson import Lesson
 from engine.summary import Summary
-from engine.teach import Lesson
 from engine.worker import Worker
 from memory import LessonRow, Store, StoreError, SummaryRow
 

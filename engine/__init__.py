@@ -1,6 +1,7 @@
 """The engine room: a small GPT that writes, and learns what a channel teaches. Knows nothing of Discord or SQL.
 
-Importing a name from here imports torch only when that name needs it.
+Importing a name from here imports only what that name needs; torch is needed for teaching alone, where the native
+kernel decodes.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from engine.errors import (
 )
 
 if TYPE_CHECKING:
-    from engine.checkpoint import default_weights
+    from engine.folder import default_weights
     from engine.generation import Engine, EngineInfo, Generated, Taught
     from engine.job import Job
+    from engine.lesson import Lesson, TeachParams
     from engine.prompt import Context
     from engine.sampling import Sampler, SamplingParams
     from engine.summary import Summary
-    from engine.teach import Lesson, TeachParams
     from engine.tokenizer import Tokenizer
     from engine.worker import Worker
 
 _HOMES = {
-    "default_weights": "engine.checkpoint",
+    "default_weights": "engine.folder",
     "Engine": "engine.generation",
     "EngineInfo": "engine.generation",
     "Generated": "engine.generation",
@@ -39,8 +40,8 @@ _HOMES = {
     "Sampler": "engine.sampling",
     "SamplingParams": "engine.sampling",
     "Summary": "engine.summary",
-    "Lesson": "engine.teach",
-    "TeachParams": "engine.teach",
+    "Lesson": "engine.lesson",
+    "TeachParams": "engine.lesson",
     "Tokenizer": "engine.tokenizer",
     "Worker": "engine.worker",
 }

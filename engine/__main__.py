@@ -153,18 +153,14 @@ def run_info(args: argparse.Namespace) -> None:
         print(f"{'evaluation':14} {json.dumps(figures)}")
 
 
-def load_engine(args: argparse.Namespace):  # type: ignore[no-untyped-def]  # Engine; naming it here would import torch
-    import torch
-
+def load_engine(args: argparse.Namespace):  # type: ignore[no-untyped-def]  # Engine; importing it takes a moment that a wrong option need not
     from engine.generation import Engine
 
-    if args.threads is not None:
-        if args.threads < 1:
-            raise PromptError("--threads must be 1 or more.")
-        torch.set_num_threads(args.threads)
+    if args.threads is not None and args.threads < 1:
+        raise PromptError("--threads must be 1 or more.")
     pack = getattr(args, "pack", None)  # only what writes takes one
-    dtype = None if args.compute_dtype == "auto" else getattr(torch, args.compute_dtype)
-    return Engine.load(args.weights, backend=args.backend, compute_dtype=dtype, pack=pack)
+    dtype = None if args.compute_dtype == "auto" else args.compute_dtype
+    return Engine.load(args.weights, backend=args.backend, compute_dtype=dtype, threads=args.threads, pack=pack)
 
 
 def read_adapter(path: Path) -> bytes:
@@ -176,7 +172,7 @@ def read_adapter(path: Path) -> bytes:
 
 def read_lessons(path: Path):  # type: ignore[no-untyped-def]  # list[Lesson]
     """Lessons of a JSON-lines file; empty lines do not count."""
-    from engine.teach import Lesson
+    from engine.lesson import Lesson
 
     try:
         if path.stat().st_size > MAX_LESSONS_BYTES:

@@ -9,8 +9,8 @@ import json
 from collections.abc import Sequence
 
 from engine.errors import AdapterError
-from engine.model import GPT, GPTConfig, UnitGroup
-from engine.units import NO_ENTRY, Refusals, attach_units, dump_units, read_entry, read_units
+from engine.shape import GPTConfig, UnitGroup
+from engine.units import NO_ENTRY, Refusals, dump_units, read_entry, read_units
 
 FORMAT = "miniature-memory session adapter 1"
 MAX_BYTES = 4 << 20
@@ -61,11 +61,3 @@ def adapter_base(blob: bytes) -> str:
         return str(about["base_id"])
     except NO_ENTRY as error:
         raise AdapterError(problem) from error
-
-
-def attach(model: GPT, groups: Sequence[UnitGroup | None] | None) -> None:
-    """Write the units into the model's room for session units; None, or None for a block, blanks it.
-
-    A blank group is all zero: it adds exactly nothing, so the model's output is the base's bit for bit.
-    """
-    attach_units(model, "session", groups)

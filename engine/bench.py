@@ -8,8 +8,7 @@ import sys
 import time
 from functools import partial
 
-import torch
-
+from engine.decoder import cores
 from engine.generation import Engine
 from engine.sampling import SamplingParams
 
@@ -47,8 +46,7 @@ def bench(engine: Engine) -> dict[str, float | int | str]:
         "peak_rss_mb": round(peak_rss_mb(), 1),
         "weight_mb": round(read / 1e6, 1),
         "backend": engine.info.backend,
-        "threads": torch.get_num_threads(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads": engine.asked.threads or cores(),
     }
 
 

@@ -1,7 +1,6 @@
 """What a GPT is built of: norms, attention, feed-forward layers with spare units, and the cache of keys and values.
 
-Sizes: B batch, T new positions, S cached positions, C = n_embd, H = n_head, K = n_kv_head, D = head_dim, F = n_ffn,
-U = units of one feed-forward layer = F core + n_long_term + n_session, V = vocab_size.
+Sizes are named in `engine.shape`.
 
 Three types of blocks, each computing what the Hugging Face model of that name does:
 - llama (Touvron et al. 2023, https://arxiv.org/abs/2302.13971): RMSNorm before each half (Zhang & Sennrich 2019),
@@ -15,19 +14,15 @@ of He et al. 2022 (https://arxiv.org/abs/2110.04366), in rows and columns of the
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-ModelType = Literal["llama", "qwen3", "gpt2"]
-Activation = Literal["silu", "relu2", "gelu_new", "gelu", "relu"]
-UnitKind = Literal["long_term", "session"]
+from engine.shape import Activation, GPTConfig, UnitGroup, UnitKind, rotary_angles
 
 
 def relu2(x: Tensor) -> Tensor:
@@ -40,78 +35,11 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class GPTConfig:
-    """The shape of a model; presets in `config/presets/` say why they chose each number."""
-
-    vocab_size: int
-    block_size: int = 512  # positions the model was trained on, and the cap of the KV cache
-    n_layer: int = 6
-    n_head: int = 4
-    n_embd: int = 256
-    n_ffn: int = 768  # core units of a feed-forward layer; 3 x n_embd spends more of the model there than Llama's 8/3
-    rope_theta: float = 10_000.0
-    norm_eps: float = 1e-5
-    tie_embeddings: bool = True  # one matrix reads and writes tokens: saves V x C weights, which a small model needs
-    n_long_term: int = 0  # spare units for style packs
-    n_session: int = 0  # spare units for what a channel was taught
-    model_type: ModelType = "llama"
-    activation: Activation = "silu"  # of the core: on the gates of llama and qwen3, on gpt2's units themselves
-    n_kv_head: int | None = None  # heads of keys and values, each read by n_head / n_kv_head of queries; None: n_head
-    head_width: int | None = None  # None: n_embd / n_head
-    # Llama 3's for a longer context than was trained: factor, low and high frequency factor, positions trained before
-    rope_scaling: tuple[float, float, float, int] | None = None
-    attention_bias: bool = False  # gpt2 has biases whatever stands here
-    ffn_bias: bool = False
-
-    @property
-    def head_dim(self) -> int:
-        return self.head_width or self.n_embd // self.n_head
-
-    @property
-    def kv_heads(self) -> int:
-        return self.n_kv_head or self.n_head
-
-    @property
-    def gated(self) -> bool:
-        """Whether a core unit has a gate."""
-        return self.model_type != "gpt2"
-
-    @property
-    def n_spare(self) -> int:
-        return self.n_long_term + self.n_session
-
-    @property
-    def n_units(self) -> int:
-        """All units of one feed-forward layer, spare ones included."""
-        return self.n_ffn + self.n_spare
-
-    @property
-    def n_weights(self) -> int:
-        """All weights of a model of this shape, spare ones included; known before any memory is taken."""
-        C, D, gpt2 = self.n_embd, self.head_dim, self.model_type == "gpt2"
-        read = (self.n_head + 2 * self.kv_heads) * D  # rows of qkv
-        attention = read * C + self.n_head * D * C + (read + C) * (self.attention_bias or gpt2)
-        attention += 2 * D * (self.model_type == "qwen3")
-        rows = 2 * self.n_units if self.gated else self.n_units + self.n_spare  # of gate_up
-        feed_forward = rows * C + self.n_units * C + (rows + C) * (self.ffn_bias or gpt2)
-        norm = 2 * C if gpt2 else C
-        tables = self.vocab_size * C * (1 if self.tie_embeddings else 2) + self.block_size * C * gpt2
-        return self.n_layer * (attention + feed_forward + 2 * norm) + norm + tables
-
-
-class UnitGroup(NamedTuple):
-    """One group of r gated feed-forward units, apart from the core: what an adapter holds for one block."""
-
-    gate: Tensor  # (r, C)
-    up: Tensor  # (r, C)
-    down: Tensor  # (C, r)
-
-    def __call__(self, x: Tensor, activation: Callable[[Tensor], Tensor] = F.silu) -> Tensor:
-        """The group's share of the feed-forward output, (..., C) to (..., C)."""
-        h = x.to(self.gate.dtype)  # the units are trained in float32 whatever the base computes in
-        units = activation(F.linear(h, self.gate)) * F.linear(h, self.up)  # (..., C) -> (..., r)
-        return F.linear(units, self.down).to(x.dtype)  # (..., r) -> (..., C)
+def apply_units(group: UnitGroup, x: Tensor, activation: Callable[[Tensor], Tensor] = F.silu) -> Tensor:
+    """A group's share of the feed-forward output, (..., C) to (..., C)."""
+    h = x.to(group.gate.dtype)  # the units are trained in float32 whatever the base computes in
+    units = activation(F.linear(h, group.gate)) * F.linear(h, group.up)  # (..., C) -> (..., r)
+    return F.linear(units, group.down).to(x.dtype)  # (..., r) -> (..., C)
 
 
 class KVCache:
@@ -314,24 +242,12 @@ class Block(nn.Module):
         h = self.feed_forward_norm(x)
         y = self.feed_forward(h)
         if taught is not None:  # while an adapter is being trained its units stand apart, as leaves of the graph
-            y = y + taught(h, self.feed_forward.spare_activation)
+            y = y + apply_units(taught, h, self.feed_forward.spare_activation)
         out: Tensor = x + y
         return out
 
 
 def rotary_table(config: GPTConfig) -> tuple[Tensor, Tensor]:
-    """cos and sin of every position's angles, each (block_size, D).
-
-    Llama 3's scaling (Grattafiori et al. 2024, https://arxiv.org/abs/2407.21783, and its published code) slows low
-    frequencies by a factor and keeps high ones, told apart by the turns that each made within the trained context.
-    """
-    D = config.head_dim
-    frequency = torch.exp(-math.log(config.rope_theta) * torch.arange(0, D, 2, dtype=torch.float32) / D)  # (D/2,)
-    if config.rope_scaling is not None:
-        factor, low, high, trained = config.rope_scaling
-        turns = trained * frequency / (2 * math.pi)  # (D/2,)
-        kept = ((turns - low) / (high - low)).clamp(0, 1)  # (D/2,)
-        frequency = frequency * (kept + (1 - kept) / factor)
-    angle = torch.arange(config.block_size, dtype=torch.float32).outer(frequency)  # (block_size, D/2)
-    angle = torch.cat((angle, angle), dim=-1)  # (block_size, D)
-    return angle.cos(), angle.sin()
+    """cos and sin of every position's angles, each (block_size, D)."""
+    cos, sin = rotary_angles(config)
+    return torch.from_numpy(cos), torch.from_numpy(sin)

@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor
+from safetensors.numpy import load, save
 
 from engine.errors import WeightsError
 from engine.tensor_files import file_sha256
@@ -31,7 +31,7 @@ MAX_ORDER, MAX_ORDERS = 32, 8
 SURE = 255  # a probability is stored in parts of this; 0 marks an empty slot
 
 # A context's hash is a polynomial of its ids modulo a prime below 2**32, newest id first, so that each longer context
-# goes on from the shorter one. No product leaves 63 bits: torch and Python agree.
+# goes on from the shorter one. No product leaves 63 bits: numpy and Python agree.
 PRIME, FACTOR, TURN = 4_294_967_291, 1_540_483_477, 668_265_263
 
 logger = logging.getLogger(__name__)
@@ -44,11 +44,11 @@ class DraftTable:
         orders: lengths of the contexts that the table knows, longest first.
     """
 
-    def __init__(self, orders: Sequence[int], tags: Tensor, ids: Tensor, sure: Tensor) -> None:
+    def __init__(self, orders: Sequence[int], tags: NDArray[Any], ids: NDArray[Any], sure: NDArray[Any]) -> None:
         self.orders = tuple(orders)
         self._slots = len(tags)
-        # Memory views give plain numbers at a fraction of what a tensor or an array takes for one.
-        self._tags, self._ids, self._sure = (tensor.numpy().data for tensor in (tags, ids, sure))
+        # Memory views give plain numbers at a fraction of what an array takes for one.
+        self._tags, self._ids, self._sure = (array.data for array in (tags, ids, sure))
 
     def __len__(self) -> int:
         """Slots, whether they are filled or not."""
@@ -85,13 +85,13 @@ class DraftTable:
             tensors = load(blob)
         except (SafetensorError, ValueError, KeyError) as error:
             raise _refusal(path, f"is damaged ({error})") from error
-        expected = {"tags": torch.uint8, "ids": id_dtype(vocab_size), "sure": torch.uint8}
+        expected = {"tags": np.uint8, "ids": id_dtype(vocab_size), "sure": np.uint8}
         if {name: tensor.dtype for name, tensor in tensors.items()} != expected:
             raise _refusal(path, "holds other tensors than a table of drafts")
         shapes = {tuple(tensor.shape) for tensor in tensors.values()}
         if len(shapes) != 1 or len(shape := shapes.pop()) != 1 or shape[0] == 0:
             raise _refusal(path, "holds tensors that do not fit each other")
-        if int(tensors["ids"].to(torch.int64).max()) >= vocab_size:
+        if int(tensors["ids"].max()) >= vocab_size:
             raise _refusal(path, "holds an id outside of the vocabulary")
         return cls(orders, tensors["tags"], tensors["ids"], tensors["sure"])
 
@@ -108,7 +108,7 @@ class DraftTable:
         return 0
 
 
-EMPTY = DraftTable((), *torch.zeros(3, 1, dtype=torch.uint8))
+EMPTY = DraftTable((), *np.zeros((3, 1), dtype=np.uint8))
 
 
 def extend_hash(hashed: int, token: int) -> int:
@@ -116,16 +116,21 @@ def extend_hash(hashed: int, token: int) -> int:
     return (hashed + token + 1) * FACTOR % PRIME
 
 
-def context_hashes(ids: Tensor, length: int) -> Tensor:
+def context_hashes(ids: NDArray[Any], length: int) -> NDArray[np.int64]:
     """Hashes, int64 (n - length,), of the `length` ids before each of ids[length:], the same as `extend_hash` gives."""
-    hashed = torch.zeros(len(ids) - length, dtype=torch.int64)
+    hashed = np.zeros(len(ids) - length, dtype=np.int64)
     for back in range(1, length + 1):
-        hashed = (hashed + ids[length - back : len(ids) - back].to(torch.int64) + 1) * FACTOR % PRIME
+        hashed = (hashed + ids[length - back : len(ids) - back].astype(np.int64) + 1) * FACTOR % PRIME
     return hashed
 
 
 def dump_table(
-    entries: tuple[Tensor, Tensor, Tensor], slots: int, *, vocab_size: int, tokenizer: str, about: Mapping[str, Any]
+    entries: tuple[ArrayLike, ArrayLike, ArrayLike],
+    slots: int,
+    *,
+    vocab_size: int,
+    tokenizer: str,
+    about: Mapping[str, Any],
 ) -> bytes:
     """The file of a table.
 
@@ -135,19 +140,20 @@ def dump_table(
         tokenizer: sha256, in hex, of the tokenizer.json beside which the file will lie.
         about: `orders`, and whatever else is worth knowing of the table.
     """
-    hashed, ids, probability = entries
-    sure = (probability * SURE).round().clamp(1, SURE).to(torch.uint8)  # (n,)
-    taken = torch.full((slots,), -1)  # the number of the entry in each slot
-    waiting = torch.arange(len(hashed))
+    hashed, ids, probability = (np.asarray(column) for column in entries)  # each (n,)
+    sure = (probability * SURE).round().clip(1, SURE).astype(np.uint8)  # (n,)
+    taken = np.full(slots, -1)  # the number of the entry in each slot
+    waiting = np.arange(len(hashed))
     for slot in (hashed % slots, hashed * TURN % PRIME % slots):  # (n,)
-        first = torch.full((slots,), len(hashed)).scatter_reduce(0, slot[waiting], waiting, "amin")  # (slots,)
+        first = np.full(slots, len(hashed))
+        np.minimum.at(first, slot[waiting], waiting)
         free = (taken < 0) & (first < len(hashed))
         taken[free] = first[free]
         waiting = waiting[taken[slot[waiting]] != waiting]
-    filled, chosen = taken >= 0, taken.clamp(min=0)
+    filled, chosen = taken >= 0, taken.clip(min=0)
     tensors = {
-        "tags": (hashed[chosen] >> 20 & 0xFF).to(torch.uint8) * filled,
-        "ids": (ids[chosen] * filled).to(id_dtype(vocab_size)),
+        "tags": (hashed[chosen] >> 20 & 0xFF).astype(np.uint8) * filled,
+        "ids": (ids[chosen] * filled).astype(id_dtype(vocab_size)),
         "sure": sure[chosen] * filled,
     }
     entry = {"format": FORMAT, "vocab_size": vocab_size, "tokenizer": tokenizer, **about}
@@ -155,9 +161,9 @@ def dump_table(
     return blob
 
 
-def id_dtype(vocab_size: int) -> torch.dtype:
+def id_dtype(vocab_size: int) -> np.dtype[Any]:
     """In which a table keeps ids; larger ones than that it never guesses, as packed data knows none either."""
-    return torch.uint8 if vocab_size <= 2**8 else torch.uint16
+    return np.dtype(np.uint8 if vocab_size <= 2**8 else np.uint16)
 
 
 def entry_bytes(vocab_size: int) -> int:

@@ -9,28 +9,30 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from engine.adapter import pack_adapter, unpack_adapter
-from engine.blocks import UnitGroup
-from engine.checkpoint import Stored, default_weights, open_weights, read_config, read_model
-from engine.decoder import Backend, Chosen, TorchDecoder, choose
-from engine.draft import Drafter
+from engine.decoder import Backend, Chosen, choose
+from engine.draft import POSITION_COST, POSITION_COSTS, Drafter
 from engine.draft_table import DraftTable
 from engine.errors import EngineError, WeightsError
-from engine.host import return_freed_memory
-from engine.model import GPT
+from engine.folder import Stored, default_weights, open_weights, read_config
+from engine.host import DtypeName, return_freed_memory
+from engine.kernel import Kernel
+from engine.lesson import Lesson, TeachParams, check_lessons
 from engine.pack import PackCard, load_pack, read_card
 from engine.prompt import Context, fit, render, render_parts
 from engine.sampling import Sampler, SamplingParams
+from engine.shape import Floats, UnitGroup
 from engine.summary import ABBREVIATION
-from engine.teach import Lesson, TeachParams, check_lessons, train_units
 from engine.tokenizer import MEMORY, STORY, UNKNOWN
-from engine.units import attach_units, widened
+from engine.units import widened
 from engine.window import Window
+
+if TYPE_CHECKING:  # torch is 200 MB that a process with the kernel does without until somebody teaches
+    from engine.model import GPT
 
 log = logging.getLogger(__name__)
 
@@ -60,12 +62,12 @@ class EngineInfo:
     backend_reason: str
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(NamedTuple):
     """What the engine was asked to compute with; weights that are swapped in get the same."""
 
     backend: Backend = "auto"
-    compute_dtype: torch.dtype | None = None
+    compute_dtype: DtypeName | None = None
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -104,11 +106,12 @@ class Engine:
         self.backend, self.backend_reason = chosen.backend, chosen.reason
         self._decoder, self._window = chosen.decoder, Window(chosen.decoder)
         self._table = DraftTable.load(stored.folder, self.config.vocab_size)
-        self.drafts = not isinstance(chosen.decoder, TorchDecoder)  # eager torch gains nothing by them
+        self._native = chosen.native
+        self.drafts = chosen.native  # eager torch gains nothing by them
         self.pack: PackCard | None = None  # the style that is in the long-term units
         self._style: list[UnitGroup | None] | None = None
         self._attached: str | None = None  # digest of the adapter in the session units
-        self._replay: Tensor | None = None
+        self._replay: list[list[int]] | None = None
         control = (self.tokenizer.control[MEMORY], self.tokenizer.control[STORY], self.tokenizer.token_id(UNKNOWN))
         beyond = range(self.tokenizer.vocab_size, self.config.vocab_size)  # padding rows of some foreign models
         self._never = [i for i in (*control, *beyond) if i is not None]
@@ -121,7 +124,8 @@ class Engine:
         folder: Path | None = None,
         *,
         backend: Backend = "auto",
-        compute_dtype: torch.dtype | None = None,
+        compute_dtype: DtypeName | None = None,
+        threads: int | None = None,
         pack: Path | None = None,
     ) -> Engine:
         """Load and check a weights folder, the bundled default if none is named, and put on a style pack, if one is.
@@ -131,6 +135,7 @@ class Engine:
                 byte.
             compute_dtype: of the torch path; naming one asks for that path. None takes float32 where the host has
                 memory for it and as much again, else float16.
+            threads: None: one for each core.
 
         Raises:
             WeightsError, TokenizerError: see `open_weights` and `choose`.
@@ -142,7 +147,8 @@ class Engine:
         room = max(asked.n_long_term, card.units if card is not None else 0)
         stored = open_weights(folder, n_long_term=room, n_session=asked.n_session or SESSION_UNITS)
         style = widened(load_pack(pack, stored.config, stored.base_id), room) if pack is not None else None
-        engine = cls(stored, choose(stored, backend, compute_dtype), asked=Asked(backend, compute_dtype))
+        asked_for = Asked(backend, compute_dtype, threads)
+        engine = cls(stored, choose(stored, *asked_for), asked=asked_for)
         if style is not None:
             engine._decoder.attach(style, "long_term")
             engine._style, engine.pack = style, card
@@ -165,11 +171,16 @@ class Engine:
             backend_reason=self.backend_reason,
         )
 
+    @property
+    def _position_cost(self) -> float:
+        """What a guess costs in a pass, by the instruction set that runs."""
+        isa = self._decoder.isa if isinstance(self._decoder, Kernel) else ""
+        return POSITION_COSTS.get(isa, POSITION_COST)
+
     def close(self) -> None:
         """Give the memory of the weights back; the engine is of no use afterwards."""
         self._decoder.close()
 
-    @torch.inference_mode()
     def generate(
         self,
         context: Context | str,
@@ -227,10 +238,10 @@ class Engine:
         """
         params, end, window = sampler.params, self.tokenizer.end_of_text, self._window
         ids = [*prefix, *text] or self.tokenizer.encode("\n")[:1] or [0]
-        drafter = Drafter(self._table) if self.drafts else None
+        drafter = Drafter(self._table, position_cost=self._position_cost) if self.drafts else None
         if drafter is not None:
             drafter.begin(ids)
-        rows, guesses, written = window.read(ids, len(prefix)).unsqueeze(0), list[int](), 0  # rows: (1 + guesses, V)
+        rows, guesses, written = window.read(ids, len(prefix))[None], list[int](), 0  # rows: (1 + guesses, V)
         while True:
             right = 0  # guesses that came true
             for row in rows:
@@ -283,6 +294,8 @@ class Engine:
         self._attach(None)
         replay = self._own_text()
         with self._torch_model() as model:
+            from engine.teach import train_units
+
             trained = train_units(
                 model, self.tokenizer, lessons, replay, params or TeachParams(),
                 on_progress=on_progress, cancelled=cancelled,
@@ -296,6 +309,10 @@ class Engine:
     def _torch_model(self) -> Iterator[GPT]:
         """The model as torch computes it, for teaching. Where the kernel serves it is read again from the folder, and
         takes the kernel's place for as long, since the host may have no room for both and what training needs."""
+        from engine.checkpoint import read_model
+        from engine.model import attach_units
+        from engine.torch_decoder import TorchDecoder
+
         self._window.forget()
         if isinstance(self._decoder, TorchDecoder):
             yield self._decoder.model
@@ -303,27 +320,25 @@ class Engine:
         if self.stored.files.sha256() != self.base_id:
             raise WeightsError(f"{self.stored.folder} has changed since it was loaded; activate the weights again.")
         return_freed_memory()
-        model = read_model(self.config, self.stored.files, torch.float16)
+        model = read_model(self.config, self.stored.files, "float16")
         model.widened = True
         attach_units(model, "long_term", self._style)
         self._decoder.close()
         try:
             yield model
         finally:
-            self._serve_again(model)
+            try:
+                self._serve(choose(self.stored, *self.asked))
+            except EngineError as error:  # the kernel's memory is gone meanwhile
+                log.warning("the native kernel does not come back after teaching, torch decodes instead: %s", error)
+                self._serve(Chosen(TorchDecoder(model), False, "torch, float16 computed in float32", str(error)))
 
-    def _serve_again(self, model: GPT) -> None:
-        """The kernel once more; should its memory be gone meanwhile, the model that was taught."""
-        try:
-            chosen = choose(self.stored, self.asked.backend)
-        except EngineError as error:
-            chosen = Chosen(TorchDecoder(model), "torch, float32", str(error))
-            log.warning("the native kernel does not come back after teaching, torch decodes instead: %s", error)
-        self._decoder, self._window = chosen.decoder, Window(chosen.decoder)
+    def _serve(self, chosen: Chosen) -> None:
+        """Go on with this decoder, which nothing is attached to."""
+        self._decoder, self._window, self._native = chosen.decoder, Window(chosen.decoder), chosen.native
         self.backend, self.backend_reason = chosen.backend, chosen.reason
         self._attached = None
-        if self._style is not None and not isinstance(chosen.decoder, TorchDecoder):
-            chosen.decoder.attach(self._style, "long_term")
+        self._decoder.attach(self._style, "long_term")
 
     def recalls(self, lesson: Lesson, adapter: bytes | None) -> bool:
         """Whether the prompt is answered word for word, greedily."""
@@ -334,26 +349,24 @@ class Engine:
         text = self.generate(prompt, greedy, adapter=adapter).text
         return text.strip().startswith(answer.strip())
 
-    def _own_text(self) -> Tensor:
-        """Ids (B, T) that the base itself writes, the same every time; made once."""
+    def _own_text(self) -> list[list[int]]:
+        """Rows of ids, equally long, that the base itself writes, the same every time; made once."""
         if self._replay is None:
             sampler = Sampler(
                 SamplingParams(max_new_tokens=REPLAY_TOKENS, temperature=1.0, top_p=0.95, seed=0), self._never
             )
             start = [self.tokenizer.start_of_text] if self.tokenizer.start_of_text is not None else []
-            rows = []
-            with torch.inference_mode():
-                for _ in range(REPLAY_ROWS):
-                    row = list(self._tokens(start, [], sampler))
-                    rows.append((start + row + row * REPLAY_TOKENS)[:REPLAY_TOKENS])
-            self._replay = torch.tensor(rows)
+            self._replay = []
+            for _ in range(REPLAY_ROWS):
+                row = list(self._tokens(start, [], sampler))
+                self._replay.append((start + row + row * REPLAY_TOKENS)[:REPLAY_TOKENS])
         return self._replay
 
-    def logits(self, ids: Sequence[int], *, adapter: bytes | None = None) -> Tensor:
+    def logits(self, ids: Sequence[int], *, adapter: bytes | None = None) -> Floats:
         """Logits (T, V) behind each of T ids, at most a context of them, that nothing stands before; float32."""
         self._attach(adapter)
         self._window.forget()
-        return self._decoder.logits(ids, every=True)
+        return self._decoder.rows(ids, every=True)
 
     def forget(self) -> None:
         """Read the next prompt as if it were the first: for measuring."""
@@ -371,7 +384,7 @@ class Engine:
         """
         self._attach(None)
         ids = render(self.tokenizer, Context(text="Once upon a time"), self.config.block_size // 2)
-        if not torch.isfinite(self._window.read(ids)).all():
+        if not np.isfinite(self._window.read(ids)).all():
             raise WeightsError("These weights overflow while they write; export them again from a sound checkpoint.")
         self.generate("Once upon a time", SamplingParams(max_new_tokens=8, min_new_tokens=4, seed=0))
 

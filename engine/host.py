@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import ctypes
 from pathlib import Path
+from typing import Literal
 
-import torch
-
-from engine.blocks import GPTConfig
 from engine.errors import WeightsError
+from engine.shape import GPTConfig
 
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, LARGE = -1, -3, 64 << 10  # of glibc's malloc.h; bytes
 WORKSPACE = 64 << 20  # what reading and writing take beside weights and cache: stacks of threads, copies of one matrix
 
 
-def fitting_dtype(config: GPTConfig, wanted: torch.dtype | None) -> torch.dtype:
+DtypeName = Literal["float32", "float16", "bfloat16"]
+BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
+
+
+def fitting_dtype(config: GPTConfig, wanted: DtypeName | None) -> DtypeName:
     """The dtype to hold and compute a model in: the one that is wanted, else float32 where it leaves as much memory
     again, for teaching and for a change of weights, and float16 where it does not.
 
@@ -28,16 +31,16 @@ def fitting_dtype(config: GPTConfig, wanted: torch.dtype | None) -> torch.dtype:
     """
     free = room()
     if free is None:
-        return wanted or torch.float32
-    if wanted is None and 2 * memory_needed(config, torch.float32) <= free:
-        return torch.float32
-    dtype = wanted or torch.float16
-    smaller = "choose float16, " if wanted == torch.float32 else ""
+        return wanted or "float32"
+    if wanted is None and 2 * memory_needed(config, "float32") <= free:
+        return "float32"
+    dtype: DtypeName = wanted or "float16"
+    smaller = "choose float16, " if wanted == "float32" else ""
     require_memory(config, memory_needed(config, dtype), dtype, smaller)
     return dtype
 
 
-def require_memory(config: GPTConfig, needed: int, dtype: torch.dtype, smaller: str = "") -> None:
+def require_memory(config: GPTConfig, needed: int, dtype: str, smaller: str = "") -> None:
     """Refuse a model for which too little memory is free.
 
     Args:
@@ -50,9 +53,9 @@ def require_memory(config: GPTConfig, needed: int, dtype: torch.dtype, smaller: 
     free = room()
     if free is None or needed <= free:
         return
-    name, cache = str(dtype).removeprefix("torch."), cache_bytes(config, dtype)
+    cache = cache_bytes(config, "float16" if dtype == "int8" else dtype)
     raise WeightsError(
-        f"This model needs {needed >> 20:,} MB in {name}, {cache >> 20:,} MB of it for its context of"
+        f"This model needs {needed >> 20:,} MB in {dtype}, {cache >> 20:,} MB of it for its context of"
         f" {config.block_size:,} tokens, but only {free >> 20:,} MB are free; {smaller}give it a shorter context"
         " (training import --block-size) or more memory."
     )
@@ -63,12 +66,12 @@ def room() -> int | None:
     return min((limit for limit in (free_address_space(), free_memory()) if limit is not None), default=None)
 
 
-def memory_needed(config: GPTConfig, dtype: torch.dtype) -> int:
+def memory_needed(config: GPTConfig, dtype: str) -> int:
     """Bytes of the weights, of the cache, and of the larger of these: one stored matrix while the weights are loaded,
     or what is computed while a full context is read."""
     loading = config.vocab_size * config.n_embd * 4
-    reading = config.block_size * (3 * config.n_units + 8 * config.n_embd) * dtype.itemsize
-    return config.n_weights * dtype.itemsize + cache_bytes(config, dtype) + max(loading, reading) + WORKSPACE
+    reading = config.block_size * (3 * config.n_units + 8 * config.n_embd) * BYTES[dtype]
+    return config.n_weights * BYTES[dtype] + cache_bytes(config, dtype) + max(loading, reading) + WORKSPACE
 
 
 def return_freed_memory() -> None:
@@ -82,8 +85,8 @@ def return_freed_memory() -> None:
         pass
 
 
-def cache_bytes(config: GPTConfig, dtype: torch.dtype) -> int:
-    return 2 * config.n_layer * config.kv_heads * config.block_size * config.head_dim * dtype.itemsize
+def cache_bytes(config: GPTConfig, dtype: str) -> int:
+    return 2 * config.n_layer * config.kv_heads * config.block_size * config.head_dim * BYTES[dtype]
 
 
 def free_address_space() -> int | None:

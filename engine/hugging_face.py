@@ -1,4 +1,4 @@
-"""How Hugging Face writes down a model: `config.json` and the names of tensors, for llama, qwen3 and gpt2.
+"""How Hugging Face writes down a model: `config.json`, for llama, qwen3 and gpt2.
 
 https://huggingface.co/docs/transformers describes each type's settings. Where one of them would change what the model
 computes and this engine does not serve it, the folder is refused: nothing is computed wrongly in silence.
@@ -10,12 +10,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from engine.blocks import ACTIVATIONS, Activation, GPTConfig, Linear, ModelType
 from engine.errors import WeightsError
-from engine.model import GPT
+from engine.shape import ACTIVATION_NAMES, Activation, GPTConfig, ModelType
 
 MAX_PARAMETERS = 300_000_000  # what a 2 GB host could hold in FP16 beside the process itself
 MAX_LAYERS = 1000
@@ -103,8 +99,8 @@ def _not_served(raw: dict[str, Any], config: GPTConfig) -> str | None:
     rope = _rope_type(raw) if not gpt2 else "default"
     partial = (raw.get("rope_parameters") or {}).get("partial_rotary_factor") or raw.get("partial_rotary_factor") or 1
     checks = (
-        (act is None or ALIASES.get(act, act) in ACTIVATIONS,
-         f"activation {act!r} is not served here; {', '.join(ACTIVATIONS)} are"),
+        (act is None or ALIASES.get(act, act) in ACTIVATION_NAMES,
+         f"activation {act!r} is not served here; {', '.join(ACTIVATION_NAMES)} are"),
         (not gpt2 or (raw.get("scale_attn_weights", True) and not raw.get("scale_attn_by_inverse_layer_idx")),
          "attention that is scaled in another way is not served here; use weights of plain GPT-2"),
         (not raw.get("add_cross_attention"), "cross-attention is not served here; use weights of plain GPT-2"),
@@ -162,79 +158,10 @@ def write_shape(config: GPTConfig, begin: int | None, end: int | None) -> dict[s
     return {**start, **shape, **room, "bos_token_id": begin, "eos_token_id": end, "torch_dtype": "float16"}
 
 
-def tensor_views(model: GPT) -> dict[str, Tensor]:
-    """The core's weights under Hugging Face's names and in its shapes: views, so that writing into them loads a model
-    and reading them saves it. Fused matrices come apart; spare units are left out."""
-    return _gpt2_views(model) if model.config.model_type == "gpt2" else _llama_views(model)
-
-
-def _llama_views(model: GPT) -> dict[str, Tensor]:
-    config = model.config
-    views = {
-        "model.embed_tokens.weight": model.embedding.weight.detach(),
-        "model.norm.weight": model.norm.weight.detach(),
-    }
-    if not config.tie_embeddings:
-        views["lm_head.weight"] = model.head.weight.detach()
-    for i, block in enumerate(model.layers()):
-        layer, attention, feed_forward = f"model.layers.{i}.", block.attention, block.feed_forward
-        views |= _parts(attention.qkv, [f"{layer}self_attn.{x}_proj" for x in "qkv"])
-        views |= _parts(attention.out, [f"{layer}self_attn.o_proj"])
-        views |= _parts(feed_forward.gate_up, [f"{layer}mlp.gate_proj", f"{layer}mlp.up_proj"], rows=config.n_ffn)
-        views |= _parts(feed_forward.down, [f"{layer}mlp.down_proj"], columns=config.n_ffn)
-        views[f"{layer}input_layernorm.weight"] = block.attention_norm.weight.detach()
-        views[f"{layer}post_attention_layernorm.weight"] = block.feed_forward_norm.weight.detach()
-        for name, norm in (("q_norm", attention.q_norm), ("k_norm", attention.k_norm)):
-            if norm is not None:
-                views[f"{layer}self_attn.{name}.weight"] = norm.weight.detach()
-    return views
-
-
-def _gpt2_views(model: GPT) -> dict[str, Tensor]:
-    config = model.config
-    assert model.positions is not None
-    views = {
-        "transformer.wte.weight": model.embedding.weight.detach(),
-        "transformer.wpe.weight": model.positions.weight.detach(),
-    }
-    if not config.tie_embeddings:
-        views["lm_head.weight"] = model.head.weight.detach()
-    norms = {"transformer.ln_f": model.norm}
-    for i, block in enumerate(model.layers()):
-        layer, attention, feed_forward = f"transformer.h.{i}.", block.attention, block.feed_forward
-        maps = {
-            f"{layer}attn.c_attn.": (attention.qkv.weight, attention.qkv.bias),
-            f"{layer}attn.c_proj.": (attention.out.weight, attention.out.bias),
-            f"{layer}mlp.c_fc.": (feed_forward.gate_up.weight[: config.n_ffn], feed_forward.gate_up.bias),
-            f"{layer}mlp.c_proj.": (feed_forward.down.weight[:, : config.n_ffn], feed_forward.down.bias),
-        }
-        for name, (weight, bias) in maps.items():
-            assert bias is not None
-            views[f"{name}weight"] = weight.detach().T  # (n_out, n_in) -> (n_in, n_out), as GPT-2 stores them
-            views[f"{name}bias"] = bias.detach()[: weight.size(0)]
-        norms |= {f"{layer}ln_1": block.attention_norm, f"{layer}ln_2": block.feed_forward_norm}
-    for name, norm in norms.items():
-        views |= {f"{name}.{part}": parameter.detach() for part, parameter in norm.named_parameters()}
-    return views
-
-
-def _parts(
-    linear: Linear, names: list[str], *, rows: int | None = None, columns: int | None = None
-) -> dict[str, Tensor]:
-    """Weights and biases of the maps that lie one above the other in a matrix, each cut to its core."""
-    views = {}
-    for name, weight in zip(names, torch.split(linear.weight.detach(), linear.parts), strict=True):
-        views[f"{name}.weight"] = weight[:rows, :columns]
-    if linear.bias is not None:
-        for name, bias in zip(names, torch.split(linear.bias.detach(), linear.parts), strict=True):
-            views[f"{name}.bias"] = bias[:rows]
-    return views
-
-
 def _activation(raw: dict[str, Any], name: str, default: Activation) -> Activation:
     """An activation by the name it has here; one that is not served becomes the default, and `_not_served` says so."""
     given = raw.get(name) or default
-    known: Activation = ALIASES.get(given, given if given in ACTIVATIONS else default)
+    known: Activation = ALIASES.get(given, given if given in ACTIVATION_NAMES else default)
     return known
 
 

@@ -16,17 +16,27 @@ from torch.utils.checkpoint import checkpoint
 from engine.blocks import (
     Block,
     FeedForward,
-    GPTConfig,
     KVCache,
     Linear,
     RMSNorm,
-    UnitGroup,
     make_norm,
     rotary_table,
     rotate,
 )
+from engine.shape import GPTConfig, UnitGroup, UnitKind
 
-__all__ = ["GPT", "Block", "FeedForward", "GPTConfig", "KVCache", "Linear", "RMSNorm", "UnitGroup", "rotate"]
+__all__ = [
+    "GPT",
+    "Block",
+    "FeedForward",
+    "GPTConfig",
+    "KVCache",
+    "Linear",
+    "RMSNorm",
+    "UnitGroup",
+    "attach_units",
+    "rotate",
+]
 
 
 class GPT(nn.Module):
@@ -150,3 +160,20 @@ def visible(idx: Tensor, S: int, documents: Tensor | None) -> Tensor | None:
     if S and T > 1:
         return torch.ones(T, S + T, dtype=torch.bool, device=idx.device).tril(S)  # (T, S + T)
     return None
+
+
+@torch.no_grad()
+def attach_units(model: GPT, kind: UnitKind, groups: Sequence[UnitGroup | None] | None) -> None:
+    """Write the units into the model's spare rows and columns; None, or None for a block, blanks it.
+
+    Units that a group does not fill are blank too: all zero, they add exactly nothing, bit for bit.
+    """
+    for i, block in enumerate(model.layers()):
+        room = block.feed_forward.group(kind)
+        for spare in room:
+            spare.zero_()
+        group = groups[i] if groups is not None else None
+        if group is not None:
+            r = len(group.gate)
+            gate, up, down = (torch.as_tensor(part) for part in group)
+            room.gate[:r], room.up[:r], room.down[:, :r] = gate, up, down

@@ -1,12 +1,12 @@
-"""From the tensors of a weights folder into the native kernel, one at a time: no torch model stands between."""
+"""From the tensors of a weights folder into the native kernel, some rows at a time: no torch model stands between."""
 
 from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from engine.blocks import GPTConfig
 from engine.errors import KernelError
 from engine.kernel import Kernel, unknown
+from engine.shape import GPTConfig
 from engine.tensor_files import TensorFiles
 
 IN_A_BLOCK = {  # part of the kernel, by Hugging Face's name
@@ -35,9 +35,9 @@ def load_kernel(config: GPTConfig, files: TensorFiles, *, bits: Literal[8, 16] =
     files.check(stored_shapes(config))
     kernel = Kernel(config, bits=bits, threads=threads)
     try:
-        for name, tensor in files.read():
+        for name, first, rows in files.read():
             place = place_of(name, config)
-            kernel.put(place.part, place.layer, tensor, place.first_row)
+            kernel.put(place.part, place.layer, rows, place.first_row + first)
     except BaseException:
         kernel.close()
         raise

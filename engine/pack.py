@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import AdapterError
-from engine.model import GPT, GPTConfig, UnitGroup
-from engine.units import NO_ENTRY, Refusals, attach_units, dump_units, read_entry, read_units
+from engine.shape import GPTConfig, UnitGroup
+from engine.units import NO_ENTRY, Refusals, dump_units, read_entry, read_units
 
 FORMAT = "miniature-memory style pack 1"
 RATINGS = ("general", "mature")
@@ -59,7 +59,7 @@ def read_card(path: Path) -> PackCard:
 
 
 def load_pack(path: Path, config: GPTConfig, base_id: str) -> list[UnitGroup | None]:
-    """The units of every block, to be given to `attach_pack`.
+    """The units of every block, to be attached as long-term units.
 
     Raises:
         AdapterError: not readable, damaged, holding values that are no numbers, trained for other base weights, or
@@ -77,14 +77,6 @@ def load_pack(path: Path, config: GPTConfig, base_id: str) -> list[UnitGroup | N
         str(path), "fetch it again", "holds other tensors than it says", "holds values that are no numbers in FP16"
     )
     return read_units(blob, config, range(config.n_layer), card.units, refusals)
-
-
-def attach_pack(model: GPT, groups: Sequence[UnitGroup | None] | None) -> None:
-    """Write the units into the model's room for long-term units; None, or None for a block, blanks it.
-
-    Units that the pack does not fill are blank too: all zero, they add exactly nothing.
-    """
-    attach_units(model, "long_term", groups)
 
 
 def _read(path: Path) -> bytes:

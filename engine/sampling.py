@@ -7,11 +7,12 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import ArrayLike
 
 from engine.errors import PromptError
 from engine.kernel import NativeSampler, available
+from engine.shape import Floats
 
 # The penalty looks back this far. Over a whole story every common word would be penalised, which ruins the prose.
 REPETITION_WINDOW = 64
@@ -74,57 +75,62 @@ class Sampler:
         self.params = params
         self._uniform = random.Random(params.seed).random
         self._penalized = penalized
-        self._ids = tuple(never)
-        self._never = torch.tensor(self._ids, dtype=torch.int64)
+        self._never = list(never)
         self._wanted = available()[0] if native is None else native
         self._native: NativeSampler | None = None  # made when the first row tells the size of the vocabulary
 
-    def next(self, logits: Tensor, history: Sequence[int], *, not_now: int | None = None) -> int:
+    def next(self, logits: ArrayLike, history: Sequence[int], *, not_now: int | None = None) -> int:
         """The next id from logits (V,), given the ids before it; `not_now` is an id that may not come yet."""
         probabilities = self.distribution(logits, history, not_now=not_now)
         if self.params.temperature == 0:
             return int(probabilities.argmax())
         if self._native is not None:
             return self._native.draw(probabilities, self._uniform())
-        below = probabilities.cumsum(-1, dtype=torch.float64)  # (V,)
-        place = int(torch.searchsorted(below, self._uniform() * below[-1], right=True))
-        return min(place, int(probabilities.nonzero()[-1]))  # rounding may lead behind the last id that is possible
+        below = probabilities.cumsum(dtype=np.float64)  # (V,)
+        place = int(np.searchsorted(below, self._uniform() * below[-1], side="right"))
+        return min(place, int(probabilities.nonzero()[0][-1]))  # rounding may lead behind the last that is possible
 
-    def distribution(self, logits: Tensor, history: Sequence[int], *, not_now: int | None = None) -> Tensor:
+    def distribution(self, logits: ArrayLike, history: Sequence[int], *, not_now: int | None = None) -> Floats:
         """What the next id is drawn from: (V,), in proportion; at temperature 0 all of it is on one id."""
-        params, recent = self.params, history[-REPETITION_WINDOW:]
+        params, recent, row = self.params, history[-REPETITION_WINDOW:], np.asarray(logits, dtype=np.float32)  # (V,)
         if self._wanted and self._native is None:
-            self._native = NativeSampler(logits.numel(), self._ids, self._penalized)
+            self._native = NativeSampler(row.size, self._never, self._penalized)
         if self._native is not None:
             return self._native.process(
-                logits, recent, temperature=params.temperature, top_k=params.top_k, top_p=params.top_p,
+                row, recent, temperature=params.temperature, top_k=params.top_k, top_p=params.top_p,
                 penalty=params.repetition_penalty, not_now=not_now,
             )  # fmt: skip
-        scores = logits.float().clone()  # (V,)
-        scores[self._never] = -torch.inf
+        scores = row.copy()
+        scores[self._never] = -np.inf
         if not_now is not None:
-            scores[not_now] = -torch.inf
+            scores[not_now] = -np.inf
         if params.repetition_penalty != 1.0 and recent:
             self._penalize(scores, recent)
         if params.temperature == 0:
-            return torch.zeros_like(scores).index_fill_(0, scores.argmax(), 1.0)
+            likeliest = int(scores.argmax())
+            scores[:] = 0
+            scores[likeliest] = 1
+            return scores
         scores /= params.temperature
-        if params.top_k is not None and params.top_k < scores.numel():
-            scores[scores < scores.topk(params.top_k).values[-1]] = -torch.inf
-        probabilities = scores.softmax(-1)  # (V,)
+        if params.top_k is not None and params.top_k < scores.size:
+            scores[scores < np.partition(scores, -params.top_k)[-params.top_k]] = -np.inf
+        likelihoods = np.exp(scores - scores.max())  # (V,)
+        probabilities: Floats = likelihoods / likelihoods.sum()
         return self._nucleus(probabilities) if params.top_p < 1.0 else probabilities
 
-    def _penalize(self, scores: Tensor, recent: Sequence[int]) -> None:
+    def _penalize(self, scores: Floats, recent: Sequence[int]) -> None:
         """Divide positive and multiply negative scores of recent ids (Keskar et al. 2019, CTRL)."""
         repeated = set(recent) if self._penalized is None else self._penalized.intersection(recent)
-        ids = torch.tensor(sorted(repeated), dtype=torch.int64)  # (n,)
+        ids = sorted(repeated)
         seen = scores[ids]  # (V,) -> (n,)
         penalty = self.params.repetition_penalty
-        scores[ids] = torch.where(seen > 0, seen / penalty, seen * penalty)
+        scores[ids] = np.where(seen > 0, seen / penalty, seen * penalty)
 
-    def _nucleus(self, probabilities: Tensor) -> Tensor:
+    def _nucleus(self, probabilities: Floats) -> Floats:
         """Keep the fewest ids whose probability reaches top_p (Holtzman et al. 2020)."""
-        ordered, ids = probabilities.sort(descending=True)  # (V,)
-        before = ordered.cumsum(-1) - ordered  # mass of the likelier ids; the likeliest always stays
-        kept = torch.where(before < self.params.top_p, ordered, 0.0)
-        return torch.zeros_like(probabilities).scatter_(0, ids, kept)
+        ids = np.argsort(-probabilities, kind="stable")  # (V,)
+        ordered = probabilities[ids]  # (V,)
+        before = ordered.cumsum() - ordered  # mass of the likelier ids; the likeliest always stays
+        kept = np.zeros_like(probabilities)
+        kept[ids] = np.where(before < self.params.top_p, ordered, 0)
+        return kept

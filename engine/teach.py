@@ -17,43 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.adapter import taught_blocks
-from engine.errors import PromptError
-from engine.model import GPT, GPTConfig, UnitGroup
+from engine.lesson import Lesson, TeachParams
+from engine.model import GPT
+from engine.shape import GPTConfig, UnitGroup
 from engine.tokenizer import Tokenizer
 
-MAX_LESSONS = 64
-MAX_LESSON_TOKENS = 192  # prompt and answer together
 MAX_BYTES = 48 << 20  # of what is kept for the gradient of texts trained on at once: 40 would need 250 MB on ember
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """What the model should answer, word for word, where the prompt stands before."""
-
-    prompt: str
-    answer: str
-
-    @property
-    def joined(self) -> tuple[str, str]:
-        """Prompt and answer as they stand in a text, with the space between that was left out."""
-        prompt, answer = self.prompt.rstrip(), self.answer.strip()
-        return prompt, answer if answer[:1] in ".,!?;:" else f" {answer}"
-
-
-@dataclass(frozen=True)
-class TeachParams:
-    """Chosen by the sweep in docs/experiments.md."""
-
-    max_steps: int = 120
-    lr: float = 6e-3
-    kl_weight: float = 10.0
-    variants: int = 4  # of every lesson, in each step
-    max_rows: int = 40  # in a step; with many lessons fewer variants of each, but never fewer than two
-    grad_clip: float = 1.0
-    settled: int = 3  # steps in a row with every answer's tokens likeliest, and nearly sure, end the training
-    sure: float = 0.1  # nats per token
-    calm: float = 0.004  # nats per token: how far the base's own text may be from what it was, at the end
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,28 +51,11 @@ class Adam:
         torch._foreach_addcdiv_(self.params, self.mean, scale, -lr / (1 - b1**self.steps))
 
 
-def check_lessons(tokenizer: Tokenizer, lessons: Sequence[Lesson], block_size: int) -> None:
-    """Raises PromptError, with a sentence for whoever wrote it, where a lesson cannot be taught."""
-    if not lessons:
-        raise PromptError("There is no lesson; give a prompt and the answer that should follow it.")
-    if len(lessons) > MAX_LESSONS:
-        raise PromptError(
-            f"{len(lessons)} lessons are more than one channel can hold ({MAX_LESSONS}); forget some first."
-        )
-    limit = min(MAX_LESSON_TOKENS, block_size // 2)
-    for lesson in lessons:
-        if not lesson.prompt.strip() or not lesson.answer.strip():
-            raise PromptError("A lesson needs both a prompt and an answer; write the missing one.")
-        length = len(tokenizer.encode("".join(lesson.joined)))
-        if length > limit:
-            raise PromptError(f"A lesson of {length} tokens is too long; shorten it to {limit}.")
-
-
 def train_units(
     model: GPT,
     tokenizer: Tokenizer,
     lessons: Sequence[Lesson],
-    replay: Tensor,
+    replay: Sequence[Sequence[int]],
     params: TeachParams,
     *,
     on_progress: Callable[[int, float], None] = lambda step, loss: None,
@@ -112,7 +64,7 @@ def train_units(
     """Train from blank; the model itself is not changed, and must have no session units attached.
 
     Args:
-        replay: ids (B, T) that the base wrote; they serve as openings and hold the KL term.
+        replay: rows of ids (B, T) that the base wrote; they serve as openings and hold the KL term.
         on_progress: called after each step with its number and the loss in nats per answer token.
         cancelled: polled before each step; the units so far are given back.
     """
@@ -120,11 +72,12 @@ def train_units(
     groups = blank_units(model, generator)
     leaves = [tensor.requires_grad_(True) for group in groups if group is not None for tensor in group]
     adam = Adam(leaves)
-    openings = [tokenizer.decode(row) for row in replay.tolist()]
-    rows = max(1, most_tokens(model.config) // replay.size(1))  # of the replay that are read at once
+    openings = [tokenizer.decode(row) for row in replay]
+    read = torch.tensor(replay)  # (B, T)
+    rows = max(1, most_tokens(model.config) // read.size(1))  # of the replay that are read at once
     with torch.no_grad():
         base = torch.cat(
-            [F.log_softmax(model(own).float(), -1) for own in torch.split(replay, rows)]
+            [F.log_softmax(model(own).float(), -1) for own in torch.split(read, rows)]
         )  # (B, T) -> (B, T, V)
     loss, settled, step = float("inf"), 0, 0
     while step < params.max_steps and settled < params.settled and not cancelled():
@@ -133,9 +86,9 @@ def train_units(
         texts = [answer_ids(tokenizer, *text, model.config.block_size) for text in variants]
         loss, drift, right = 0.0, 0.0, True
         grads = tuple(torch.zeros_like(leaf) for leaf in leaves)
-        for own, before in zip(torch.split(replay, rows), torch.split(base, rows), strict=True):  # (b, T), (b, T, V)
+        for own, before in zip(torch.split(read, rows), torch.split(base, rows), strict=True):  # (b, T), (b, T, V)
             now = F.log_softmax(model(own, taught=groups).float(), -1)  # (b, T, V)
-            apart = F.kl_div(now, before, log_target=True, reduction="none").sum(-1).sum() / replay.numel()  # -> ()
+            apart = F.kl_div(now, before, log_target=True, reduction="none").sum(-1).sum() / read.numel()  # -> ()
             grads = torch._foreach_add(grads, torch.autograd.grad(params.kl_weight * apart, leaves))
             drift += apart.item()
         for idx, targets in answer_batches(texts, most_tokens(model.config)):  # (B, T)

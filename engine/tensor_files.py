@@ -16,15 +16,18 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from engine.errors import WeightsError
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")
-READABLE_DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
+HALF, WHOLE = np.dtype("<u2"), np.dtype("<u4")  # a value's bits
+WORDS: dict[str, np.dtype[Any]] = {"F16": HALF, "BF16": HALF, "F32": WHOLE}
+EXPONENTS = {"F16": 0x7C00, "BF16": 0x7F80, "F32": 0x7F800000}  # all of these bits set: infinite, or no number
+SLICE_BYTES = 4 << 20  # of a matrix, read at once: some are a fifth of a model
 MAX_FILES = 1000
 MAX_HEADER_BYTES = 16 << 20
 
@@ -107,13 +110,13 @@ class TensorFiles:
         for path, names in self.files.items():
             header = read_header(path)
             for name, stored in names.items():
-                if header[stored].shape != shapes[name] or header[stored].dtype not in READABLE_DTYPES:
+                if header[stored].shape != shapes[name] or header[stored].dtype not in WORDS:
                     raise WeightsError(
                         f"{path}: {stored} has not the shape or type that config.json says; copy the folder again."
                     )
 
-    def read(self) -> Iterator[tuple[str, Tensor]]:
-        """Name and values of each tensor, one in memory at a time: copy them before the next.
+    def read(self) -> Iterator[tuple[str, int, NDArray[Any]]]:
+        """Name, first row and values, float16 or float32, of some rows of each tensor after the other.
 
         Raises:
             WeightsError: a file is damaged, or holds values that are no numbers.
@@ -121,10 +124,8 @@ class TensorFiles:
         for path, names in self.files.items():
             header = read_header(path)
             for name, stored in names.items():
-                tensor = _read(path, header[stored])
-                if not torch.isfinite(tensor).all():
-                    raise WeightsError(f"{path}: {stored} holds values that are no numbers; copy the folder again.")
-                yield name, tensor
+                for first, values in _read(path, stored, header[stored]):
+                    yield name, first, values
 
 
 def read_header(path: Path) -> dict[str, Entry]:
@@ -163,8 +164,8 @@ def _entry(about: dict[str, Any], start: int) -> Entry:
     shape = tuple(about["shape"])
     if not all(type(number) is int and number >= 0 for number in (begin, end, *shape)):
         raise ValueError("its header holds no sizes")
-    dtype = READABLE_DTYPES.get(about["dtype"])
-    if dtype is not None and end - begin != math.prod(shape) * dtype.itemsize:
+    word = WORDS.get(about["dtype"])
+    if word is not None and end - begin != math.prod(shape) * word.itemsize:
         raise ValueError("a tensor is of another length than its shape")
     return Entry(about["dtype"], shape, start + begin, start + end)
 
@@ -176,20 +177,37 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _read(path: Path, entry: Entry) -> Tensor:
-    """A tensor's values, in memory of their own."""
-    values = bytearray(entry.end - entry.begin)
+def _read(path: Path, name: str, entry: Entry) -> Iterator[tuple[int, NDArray[Any]]]:
+    """A tensor's values, some rows at a time, in memory of their own."""
+    if entry.dtype not in WORDS:
+        raise WeightsError(f"{path}: {name} is of type {entry.dtype}; save it as one of {', '.join(WORDS)}.")
+    word, rows = WORDS[entry.dtype], entry.shape[0] if entry.shape else 1
+    width = (entry.end - entry.begin) // max(1, rows)  # bytes of a row
+    step = max(1, SLICE_BYTES // max(1, width))
+    for first in range(0, rows, step):
+        count = min(step, rows - first)
+        bits = np.frombuffer(_bytes(path, entry.begin + first * width, count * width), word)  # (values,)
+        if (bits & EXPONENTS[entry.dtype] == EXPONENTS[entry.dtype]).any():
+            raise WeightsError(f"{path}: {name} holds values that are no numbers; copy the folder again.")
+        if entry.dtype == "BF16":
+            bits = bits.astype("<u4") << 16  # the upper half of a float32
+        values = bits.view(f"<f{bits.itemsize}")
+        yield first, values.reshape(count, *entry.shape[1:]) if entry.shape else values  # (values,) -> (rows, ...)
+
+
+def _bytes(path: Path, begin: int, count: int) -> bytearray:
+    values = bytearray(count)
     try:
         with path.open("rb", buffering=0) as file:
-            file.seek(entry.begin)
+            file.seek(begin)
             rest = memoryview(values)
-            while rest and (count := file.readinto(rest)):
-                rest = rest[count:]
+            while rest and (read := file.readinto(rest)):
+                rest = rest[read:]
     except OSError as error:
         raise WeightsError(f"{path} cannot be read ({error.strerror}); copy the folder again.") from error
     if rest:
         raise WeightsError(f"{path} was cut short while it was read; copy the folder again.")
-    return torch.frombuffer(values, dtype=READABLE_DTYPES[entry.dtype]).view(entry.shape)  # (n,) -> its shape
+    return values
 
 
 def read_index(path: Path) -> dict[str, str]:

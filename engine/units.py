@@ -11,14 +11,12 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-import torch
-import torch.nn.functional as F
+import numpy as np
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.numpy import load, save
 
-from engine.blocks import GPTConfig, UnitGroup, UnitKind
 from engine.errors import AdapterError
-from engine.model import GPT
+from engine.shape import GPTConfig, UnitGroup
 
 MAX_HEADER_BYTES = 1 << 20
 NO_ENTRY = (ValueError, KeyError, TypeError, RecursionError)  # what `read_entry` raises, and an entry of other contents
@@ -40,13 +38,20 @@ def dump_units(groups: Sequence[UnitGroup | None], key: str, about: str) -> byte
     """The bytes of the units of all blocks that have any, in any dtype, with `about` as the entry `key`; the same
     units and words always give the same bytes."""
     tensors = {
-        f"blocks.{i}.{part}": tensor.detach().to(torch.float16).contiguous()
+        f"blocks.{i}.{part}": np.ascontiguousarray(half(tensor))
         for i, group in enumerate(groups)
         if group is not None
         for part, tensor in zip(UnitGroup._fields, group, strict=True)
     }
     blob: bytes = save(tensors, {key: about})
     return blob
+
+
+def half(values: Any) -> Any:
+    """Values of torch or numpy as float16 of numpy."""
+    detached = values.detach().float().numpy() if hasattr(values, "detach") else values
+    with np.errstate(over="ignore"):  # what becomes infinite is refused where it is read
+        return detached.astype(np.float16)
 
 
 def read_entry(blob: bytes, key: str, max_bytes: int) -> Any:
@@ -79,7 +84,7 @@ def read_units(
     expected = {f"blocks.{i}.{part}": shape for i in blocks for part, shape in shapes.items()}
     if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != expected:
         raise refusals.say(refusals.misfit)
-    if not all(tensor.dtype == torch.float16 and torch.isfinite(tensor).all() for tensor in tensors.values()):
+    if not all(tensor.dtype == np.float16 and np.isfinite(tensor).all() for tensor in tensors.values()):
         raise refusals.say(refusals.no_numbers)
     return [
         UnitGroup(*(tensors[f"blocks.{i}.{part}"] for part in UnitGroup._fields)) if i in blocks else None
@@ -92,24 +97,8 @@ def widened(groups: Sequence[UnitGroup | None], r: int) -> list[UnitGroup | None
     wider: list[UnitGroup | None] = []
     for group in groups:
         if group is not None:
-            more = r - group.gate.size(0)
-            gate, up = (F.pad(part, (0, 0, 0, more)) for part in (group.gate, group.up))  # (r', C) -> (r, C)
-            group = UnitGroup(gate, up, F.pad(group.down, (0, more)))  # (C, r') -> (C, r)
+            more = r - len(group.gate)
+            gate, up = (np.pad(part, ((0, more), (0, 0))) for part in (group.gate, group.up))  # (r', C) -> (r, C)
+            group = UnitGroup(gate, up, np.pad(group.down, ((0, 0), (0, more))))  # (C, r') -> (C, r)
         wider.append(group)
     return wider
-
-
-@torch.no_grad()
-def attach_units(model: GPT, kind: UnitKind, groups: Sequence[UnitGroup | None] | None) -> None:
-    """Write the units into the model's spare rows and columns; None, or None for a block, blanks it.
-
-    Units that a group does not fill are blank too: all zero, they add exactly nothing, bit for bit.
-    """
-    for i, block in enumerate(model.layers()):
-        room = block.feed_forward.group(kind)
-        for spare in room:
-            spare.zero_()
-        group = groups[i] if groups is not None else None
-        if group is not None:
-            r = group.gate.size(0)
-            room.gate[:r], room.up[:r], room.down[:, :r] = group.gate, group.up, group.down

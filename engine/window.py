@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import Tensor
-
 from engine.decoder import Decoder
+from engine.shape import Floats
 
 DROPPED_SHARE = 4  # one in so many positions behind the prefix leaves at once: each key is turned few times in its life
 SEAM = 2  # ids at a cut that may differ: a word at the start of a text is written without its space
@@ -43,21 +42,22 @@ class Window:
         """After a change of the units: what was read with others counts no more."""
         self.cut(0)
 
-    def read(self, ids: Sequence[int], kept: int = 0) -> Tensor:
+    def read(self, ids: Sequence[int], kept: int = 0) -> Floats:
         """Read a whole prompt, whose first `kept` ids are its prefix; logits (V,) behind its last id."""
         same = agreeing(self._ids, ids)
         if kept <= same < len(ids) - 1 and self._movable:
             same = self._move(ids, kept, same)
         self.cut(min(same, len(ids) - 1))  # the last is read again: its logits are not kept
         self._kept = kept
-        return self.follow(ids[len(self._ids) :])[-1]
+        row: Floats = self.follow(ids[len(self._ids) :])[-1]
+        return row
 
-    def follow(self, ids: Sequence[int]) -> Tensor:
+    def follow(self, ids: Sequence[int]) -> Floats:
         """Read ids behind what is there, which `left` has room for; logits (n, V), or (1, V) of many."""
         few = len(ids) <= 16  # guesses to be verified, not a prompt of which only the last row counts
-        logits = self._decoder.logits(ids, every=few)  # (n, V) or (V,)
+        rows = self._decoder.rows(ids, every=few)  # (n, V) or (1, V)
         self._ids.extend(ids)
-        return logits if few else logits.unsqueeze(0)
+        return rows
 
     def cut(self, length: int) -> None:
         """Forget the ids from `length` on."""

@@ -20,10 +20,10 @@ from typing import Any, TypeVar
 from engine.errors import EngineClosedError, EngineError, QueueFullError
 from engine.generation import Engine, EngineInfo, Generated, Taught
 from engine.job import Job
+from engine.lesson import Lesson, TeachParams
 from engine.prompt import Context
 from engine.sampling import SamplingParams
 from engine.summary import Summary, summarize
-from engine.teach import Lesson, TeachParams
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -108,8 +108,7 @@ class Worker:
 
         def run(job: Job[EngineInfo]) -> EngineInfo:
             job.give("reading and checking the weights")
-            asked = self._engine.asked
-            fresh = Engine.load(folder, backend=asked.backend, compute_dtype=asked.compute_dtype)
+            fresh = Engine.load(folder, **self._engine.asked._asdict())
             job.give("trying them out")
             fresh.try_out()
             self._engine = fresh

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from engine.kernel import available
 
 ROOT = Path(__file__).parent.parent
 MAY_IMPORT = {
@@ -23,6 +26,7 @@ HOME = {  # a library's rooms; one that stands nowhere is in no room
     "aiosqlite": {"memory"},
     "sqlite3": {"memory"},
     "torch": {"engine", "training"},
+    "numpy": {"engine"},  # what a process that only writes computes with: torch is 200 MB more
     "safetensors": {"engine"},
     "tokenizers": {"engine", "training"},
     "pydantic": {"config"},
@@ -32,6 +36,16 @@ HOME = {  # a library's rooms; one that stands nowhere is in no room
 EVERYWHERE = set(sys.stdlib_module_names) - {"sqlite3"}
 DISCORD_FREE = {"bot/session.py"}  # the logic of a session is tested without Discord
 MAX_LINES = 400
+WRITES = """
+import sys
+from pathlib import Path
+from engine import Engine, Lesson, SamplingParams, TeachParams
+engine = Engine.load(Path(sys.argv[1]))
+engine.generate("Once", SamplingParams(max_new_tokens=4))
+print("torch" in sys.modules)
+engine.teach([Lesson("a", "b")], TeachParams(max_steps=1))
+print("torch" in sys.modules)
+"""
 NO_NAMES = {"utils", "common", "helpers", "manager", "handler"}
 
 
@@ -79,9 +93,19 @@ def test_presets_need_only_the_standard_library() -> None:
     ("room", "module"),
     [
         ("bot", "torch"), ("bot", "training"), ("bot", "aiosqlite"), ("engine", "bot"), ("engine", "config"),
-        ("engine", "numpy"), ("memory", "torch"), ("memory", "engine"), ("config", "engine"), ("training", "memory"),
+        ("bot", "numpy"), ("memory", "torch"), ("memory", "engine"), ("config", "engine"), ("training", "memory"),
         ("training", "tests"), ("training", "discord"), ("training", "pydantic_settings"),
     ],
 )  # fmt: skip
 def test_a_wrong_arrow_is_seen(room: str, module: str) -> None:
     assert wrong_imports(room, {module, "json", room}) == {module}
+
+
+def test_writing_needs_no_torch(tiny_weights: Path) -> None:
+    """Where the kernel decodes, 200 MB stay away until somebody teaches."""
+    if not available()[0]:
+        pytest.skip(available()[1])
+    told = subprocess.run(
+        [sys.executable, "-c", WRITES, str(tiny_weights)], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    assert told.split() == ["False", "True"]

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from engine import Context, Engine, Lesson, SamplingParams, default_weights
-from engine.checkpoint import BUNDLED, file_sha256, load_weights, read_card
+from engine.checkpoint import load_weights
+from engine.folder import BUNDLED, read_card
+from engine.tensor_files import file_sha256
 
 FOLDERS = sorted(path.parent for path in BUNDLED.glob("*/config.json"))
 STORY = "Once upon a time, there was a little fox. She lived in the forest with her mother. One day, "

@@ -206,7 +206,7 @@ def run_train(args: argparse.Namespace) -> None:
 def run_evaluate(args: argparse.Namespace) -> None:
     import torch
 
-    from engine.checkpoint import default_weights
+    from engine.folder import default_weights
     from training.evaluate import evaluate
     from training.figures import as_text
 

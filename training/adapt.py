@@ -24,9 +24,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from engine.checkpoint import Weights, load_weights, read_config, save_weights
-from engine.model import GPT, GPTConfig, UnitGroup
-from engine.pack import MAX_BYTES, MAX_UNITS, attach_pack, dump_pack
+from engine.checkpoint import Weights, load_weights, save_weights
+from engine.folder import read_config
+from engine.model import GPT, GPTConfig, UnitGroup, attach_units
+from engine.pack import MAX_BYTES, MAX_UNITS, dump_pack
 from engine.tokenizer import Tokenizer
 from training.card import describe
 from training.corpus import file_sha256, read_documents
@@ -103,7 +104,7 @@ def adapt(options: AdaptOptions) -> dict[str, Any]:
 
     if groups is not None:
         groups = [group and UnitGroup(*(part.detach().half() for part in group)) for group in groups]
-        attach_pack(model, groups)
+        attach_units(model, "long_term", groups)
     else:
         merge_lora(model)
     after = measure(model, tokenizer, texts)  # of the weights as they will be stored and served

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from engine.checkpoint import read_config
 from engine.draft_table import FILE, context_hashes, dump_table, entry_bytes
+from engine.folder import read_config
 from engine.tensor_files import file_sha256
 from engine.tokenizer import Tokenizer
 from training.data import map_tokens, read_manifest
@@ -128,11 +128,11 @@ def estimate(sources: Sequence[tuple[Tensor, float]], orders: Sequence[int]) -> 
 def count(ids: Tensor, share: float, order: int, shorter: int) -> Counts:
     """What follows each context of `order` ids among these (n,), in counts of a mixture of `SCALE` ids of which `share`
     is theirs."""
-    hashes = context_hashes(ids, order)  # (n - order,)
+    hashes = torch.from_numpy(context_hashes(ids.numpy(), order))  # (n - order,)
     keys, places = (hashes << BITS | ids[order:].to(torch.int64)).sort()
     starts, _ = runs(keys)
     counts = torch.diff(starts, append=torch.tensor([len(keys)])).double() * (share * SCALE / len(ids))
-    ends = context_hashes(ids, shorter)[order - shorter :]  # (n - order,)
+    ends = torch.from_numpy(context_hashes(ids.numpy(), shorter))[order - shorter :]  # (n - order,)
     return Counts(keys[starts], counts, ends[places[starts]])
 
 

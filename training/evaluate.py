@@ -15,8 +15,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from engine.checkpoint import load_weights
 from engine.generation import Engine
 from engine.model import GPT
@@ -109,7 +107,7 @@ def evaluate(
         raise CorpusError(f"{text} holds no text; name a file with at least one character.")
     for path in train:
         next(read_documents(path), None)  # a wrong file is told now, not after minutes
-    loaded = load_weights(weights, dtype=torch.float32)
+    loaded = load_weights(weights, dtype="float32")
     began = time.monotonic()
     figures: dict[str, Any] = {"weights": weights.resolve().name, "text": text.name}
     figures |= likelihoods(loaded.model, loaded.tokenizer, documents, stories, on_progress)

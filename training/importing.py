@@ -18,10 +18,12 @@ import tokenizers.models
 import torch
 from torch import Tensor, nn
 
-from engine.checkpoint import document_tokens, load_weights, read_card, read_config, read_model, save_weights
+from engine.checkpoint import load_weights, read_model, save_weights
 from engine.errors import TokenizerError, WeightsError
+from engine.folder import document_tokens, read_card, read_config
 from engine.model import GPT, GPTConfig
 from engine.tensor_files import TensorFiles
+from engine.tensor_views import whole_tensors
 from engine.tokenizer import END_OF_TEXT, Tokenizer
 from training.errors import RunError
 from training.vocabulary import GPT2_FILES, byte_level, has_gpt2_files
@@ -68,7 +70,7 @@ def import_weights(options: ImportOptions) -> Imported:
     config = read_config(source)
     tokenizer = read_tokenizer(source, config.vocab_size)
     files = plain_files(source, config)
-    model = shortened(read_model(config, files, torch.float32), options.block_size)
+    model = shortened(read_model(config, files, "float32"), options.block_size)
     ids = probe(tokenizer, model.config)
     before = logits(model, ids)
     card = make_card(options, model, files)
@@ -126,7 +128,7 @@ def plain_files(source: Path, config: GPTConfig) -> TensorFiles:
     if config.tie_embeddings and "lm_head.weight" in files.names():
         embedding = "transformer.wte.weight" if config.model_type == "gpt2" else "model.embed_tokens.weight"
         both = files.renamed(lambda name: name if name in (embedding, "lm_head.weight") else None)
-        tables = [tensor.clone() for _, tensor in both.read()]
+        tables = [tensor for _, tensor in whole_tensors(both)]
         if not all(torch.equal(table, tables[0]) for table in tables):
             raise WeightsError(
                 f"{source} ties the matrix that writes tokens to the one that reads them but holds two that differ;"

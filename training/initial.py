@@ -12,6 +12,7 @@ from torch import Tensor
 from engine.checkpoint import load_weights
 from engine.model import GPT
 from engine.tensor_files import TensorFiles
+from engine.tensor_views import whole_tensors
 from training.card import describe_run
 from training.checkpoint import read_torch_file
 from training.corpus import file_sha256
@@ -75,7 +76,7 @@ def read_source(source: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise RunError(f"{source} holds neither weights nor a run; name a weights folder, a run or a file of weights.")
     if path.suffix == ".safetensors":
-        tensors = dict(TensorFiles.of(path).read())
+        tensors = dict(whole_tensors(TensorFiles.of(path)))
         return plain_names(tensors, path), {"name": path.name, "sha256": file_sha256(path)}
     saved = read_torch_file(path)
     if isinstance(saved, dict) and {"model", "manifest", "preset"} <= saved.keys():

@@ -14,7 +14,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from engine.checkpoint import read_card
+from engine.folder import read_card
 from engine.generation import Engine
 from engine.model import GPT, GPTConfig
 from training.card import describe_run

@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.blocks import Attention, Block, FeedForward, KVCache, Linear, UnitGroup, relu2, rotate
+from engine.blocks import Attention, Block, FeedForward, KVCache, Linear, relu2, rotate
 from engine.model import GPT, GPTConfig, visible
+from engine.shape import UnitGroup
 
 BIGRAM_BUCKETS, BIGRAM_WIDTH = 4096, 32  # 131 thousand weights; a table of all pairs would be V x V
 SOFT_CAP = 15.0

@@ -9,19 +9,22 @@ import os
 from array import array
 from collections.abc import Sequence
 from ctypes import byref, c_int, c_int64, c_void_p
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from engine.blocks import UnitGroup, UnitKind, rotary_table
 from engine.errors import KernelError
-from engine.kernel.library import ACTIVATIONS, PARTS, Shape, check, isas, library, unknown
-from engine.model import GPT, GPTConfig
+from engine.kernel.library import ACTIVATIONS, PARTS, Shape, address, check, isas, library, unknown
+from engine.shape import Floats, GPTConfig, UnitGroup, UnitKind, rotary_angles
+
+if TYPE_CHECKING:  # torch is 200 MB that a process with the kernel does without
+    from torch import Tensor
+
+    from engine.model import GPT
 
 MOST_HALF = 65504.0
 MAX_THREADS = 64
-NUMBERS = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}  # in the order of kernel.h
+NUMBERS = {np.dtype(np.float32): 0, np.dtype(np.float16): 1}  # in the order of kernel.h
 
 
 class Kernel:
@@ -54,12 +57,12 @@ class Kernel:
         if isa is not None and isa not in isas():
             raise KernelError(f"This CPU has no {isa}; choose one of {', '.join(isas())}.")
         try:
-            cos, sin = (table.contiguous() for table in rotary_table(config))  # (block_size, D)
+            cos, sin = rotary_angles(config)  # (block_size, D)
         except (RuntimeError, MemoryError, ArithmeticError, ValueError) as error:
             raise KernelError(f"There are no angles for {config.block_size:,} positions ({error}).") from error
         handle = c_void_p()
         code = self._library.kernel_new(
-            byref(_shape(config, bits, group, threads)), cos.data_ptr(), sin.data_ptr(),
+            byref(_shape(config, bits, group, threads)), address(cos), address(sin),
             isa.encode() if isa else None, byref(handle),
         )  # fmt: skip
         check(code, f"room for a model of {self.nbytes:,} bytes")
@@ -116,7 +119,7 @@ class Kernel:
             kernel.attach([block.feed_forward.group(kind) for block in model.layers()], kind)
         return kernel
 
-    def put(self, part: str, layer: int, tensor: Tensor, first_row: int = 0) -> None:
+    def put(self, part: str, layer: int, tensor: Any, first_row: int = 0) -> None:
         """Pack rows of one matrix (rows, columns), or a stretch of one vector (n,), from FP32, FP16 or BF16.
 
         The rows may come in any order, so that a file's separate tensors for queries, keys and values become one
@@ -131,18 +134,22 @@ class Kernel:
         Raises:
             KernelError: the model has no such part, rows or columns do not fit, or a number is none that FP16 holds.
         """
-        handle, tensor = self._open(), tensor.detach()
-        what = f"{part} of layer {layer}, a tensor {tuple(tensor.shape)} at row {first_row}"
-        plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and tensor.dtype.is_floating_point
-        counts = (layer, first_row, *tensor.shape)
-        if part not in PARTS or not plain or tensor.dim() not in (1, 2) or not all(0 <= n < 2**31 for n in counts):
+        handle, values = self._open(), as_array(tensor)
+        what = f"{part} of layer {layer}, a tensor {tuple(values.shape)} at row {first_row}"
+        vector = values.ndim == 1
+        if part not in PARTS or values.ndim not in (1, 2) or not values.size or values.dtype.kind != "f":
             raise KernelError(f"The kernel has no place for {what}.")
-        if tensor.dtype not in NUMBERS or tensor.stride(0) < 1 or (tensor.dim() == 2 and tensor.stride(1) != 1):
-            tensor = tensor.float().contiguous()
-        rows, columns = tensor.size(0), tensor.size(1) if tensor.dim() == 2 else 1
+        width = values.itemsize
+        lines = vector or (values.strides[1] == width and values.strides[0] % width == 0)
+        if values.dtype not in NUMBERS or not lines or values.strides[0] < width:
+            with np.errstate(over="ignore"):  # what became infinite is refused below
+                values = np.ascontiguousarray(values, dtype=np.float32)
+        rows, columns = values.shape[0], 1 if vector else values.shape[1]
+        if not 0 <= layer < self.config.n_layer or not 0 <= first_row < 2**31 or rows >= 2**31 or columns >= 2**31:
+            raise KernelError(f"The kernel has no place for {what}.")
         code = self._library.kernel_put(
-            handle, layer, PARTS.index(part), tensor.data_ptr(), NUMBERS[tensor.dtype], first_row, rows, columns,
-            tensor.stride(0),
+            handle, layer, PARTS.index(part), address(values), NUMBERS[values.dtype], first_row, rows, columns,
+            values.strides[0] // values.itemsize,
         )  # fmt: skip
         check(code, what)
 
@@ -160,24 +167,31 @@ class Kernel:
             first, count = self.config.n_long_term, self.config.n_session
         if groups is not None and len(groups) != self.config.n_layer:
             raise KernelError(f"There are units for {len(groups)} blocks; the model has {self.config.n_layer}.")
-        ready: list[tuple[Tensor, ...] | None] = []
+        ready: list[tuple[Floats, ...] | None] = []
         for group in groups if groups is not None else [None] * self.config.n_layer:
             if group is None:
                 ready.append(None)
                 continue
             if [tuple(part.shape) for part in group] != [(count, C), (count, C), (C, count)]:
                 raise KernelError(f"These units have another shape; the model has room for {count} of width {C}.")
-            parts = tuple(part.detach().float().contiguous() for part in group)
-            if count and not all(part.abs().max() <= MOST_HALF for part in parts):  # nor is a NaN
+            parts = tuple(np.ascontiguousarray(as_array(part), dtype=np.float32) for part in group)
+            if count and not all(np.abs(part).max() <= MOST_HALF for part in parts):  # nor is a NaN
                 raise KernelError("These units hold numbers that FP16 cannot; train them again.")
             ready.append(parts)
-        for i, group_parts in enumerate(ready if count else []):  # all of it was found sound before any is written
-            addresses = [part.data_ptr() for part in group_parts] if group_parts is not None else [None] * 3
-            check(self._library.kernel_attach(handle, i, first, count, *addresses, count), f"units of block {i}")
+        for i, found in enumerate(ready if count else []):  # all of it was found sound before any is written
+            places = [address(part) for part in found] if found is not None else [None] * 3
+            check(self._library.kernel_attach(handle, i, first, count, *places, count), f"units of block {i}")
 
     def logits(self, ids: Sequence[int], position: int | None = None, *, every: bool = False) -> Tensor:
+        """The same as `rows` for who computes with torch: logits (V,), or (len(ids), V) with `every`."""
+        import torch
+
+        rows = torch.from_numpy(self.rows(ids, position, every=every))  # (T or 1, V)
+        return rows if every else rows[0]
+
+    def rows(self, ids: Sequence[int], position: int | None = None, *, every: bool = False) -> Floats:
         """Read ids at `position` and on (None: behind the cache's last); what the cache held from there is forgotten.
-        Logits (V,) behind the last id, or (len(ids), V) behind each with `every`; FP32.
+        Logits (1, V) behind the last id, or (len(ids), V) behind each with `every`.
 
         Raises:
             KernelError: no ids, an id outside of the vocabulary, no room, a gap in front of `position`, or weights that
@@ -193,12 +207,12 @@ class Kernel:
             tokens = array("q", ids)
         except (OverflowError, TypeError) as error:
             raise KernelError("A token's id is no integer of 64 bits; take ids from the tokenizer.") from error
-        out = torch.empty((n if every else 1, self.config.vocab_size), dtype=torch.float32)  # (T or 1, V)
-        code = self._library.kernel_step(handle, tokens.buffer_info()[0], n, start, out.data_ptr(), every)
+        out = np.empty((n if every else 1, self.config.vocab_size), dtype=np.float32)  # (T or 1, V)
+        code = self._library.kernel_step(handle, tokens.buffer_info()[0], n, start, address(out), every)
         if code:
             self._refuse(code)
         self.length = start + n
-        return out if every else out[0]
+        return out
 
     def truncate(self, length: int) -> None:
         """Forget all positions from `length` on.
@@ -269,6 +283,16 @@ class Kernel:
                 " put all of them before the first step."
             )
         check(code, f"these tokens (ids lie between 0 and {self.config.vocab_size - 1})")
+
+
+def as_array(values: Any) -> Any:
+    """Values of torch, which need not be a module that is loaded, or of numpy as numpy has them."""
+    if not hasattr(values, "detach"):
+        return np.asarray(values)
+    if values.device.type != "cpu" or str(values.layout) != "torch.strided":
+        raise KernelError(f"These values are {values.layout} on {values.device}; bring them to the CPU, and whole.")
+    values = values.detach()
+    return (values.float() if str(values.dtype) == "torch.bfloat16" else values).numpy()  # numpy has no BF16
 
 
 def _shape(config: GPTConfig, bits: int, group: int, threads: int) -> Shape:

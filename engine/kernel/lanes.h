@@ -22,6 +22,7 @@ typedef float vec_at __attribute__((vector_size(4 * LANES), aligned(4), may_alia
 
 #define INLINE static inline __attribute__((always_inline)) ISA
 #define READ_STREAMS 4
+#define ASK(from, byte, NEAR) __builtin_prefetch((const void *)((uintptr_t)(from) + (uintptr_t)(byte)), 0, NEAR)
 #define UNROLL _Pragma("GCC unroll 32")
 
 INLINE vec load(const float *p) { return *(const vec_at *)p; }
@@ -42,10 +43,6 @@ struct stretch {
     long columns, group; /* group: columns that share a scale */
 };
 
-INLINE void ask(uintptr_t from, long byte, const int NEAR) {
-    __builtin_prefetch((const void *)(from + (uintptr_t)byte), 0, NEAR);
-}
-
 /* Asks for what is read next: the memory is further away than a CPU looks ahead by itself. Where a panel is read at once,
  * that is 64 columns on, or as far into the panels behind; where it takes several turns, which later find it in the cache,
  * each asks for its share of the next panel. Behind the last panel nothing is read, only asked for. */
@@ -54,11 +51,11 @@ INLINE void fetch(struct stretch m, int at, long c, const int SPAN, const int WI
     const long bytes = PANEL * BITS / 8, ahead = c + 1024 / BITS;
     if (turns > 1) {
         const long line = m.columns + (at / LANES / WIDE * m.columns + c) / turns;
-        ask((uintptr_t)m.data, line * bytes, 2);
+        ASK(m.data, line * bytes, 2);
         return;
     }
     const long line = ahead < m.columns ? ahead : ahead + (SPAN - 1) * m.columns;
-    UNROLL for (int i = 0; i < SPAN; i++) ask((uintptr_t)m.data, (i * m.columns + line) * bytes, 3);
+    UNROLL for (int i = 0; i < SPAN; i++) ASK(m.data, (i * m.columns + line) * bytes, 3);
 }
 
 /* Products of SPAN panels with T positions, WIDE registers of a panel's rows at a time. A sum adds its columns in their order
@@ -74,7 +71,7 @@ INLINE void tile(struct stretch m, const float *x, long x_line, float *y, long y
             UNROLL for (int i = 0; i < T * SPAN * WIDE; i++) sum[i] = (vec){0};
             for (long c = from; c < to; c++) {
                 fetch(m, at, c, SPAN, WIDE, BITS);
-                vec weight[8];
+                vec weight[16];
                 UNROLL for (int i = 0; i < SPAN * WIDE; i++) {
                     const long place = (i / WIDE * m.columns + c) * PANEL + at + i % WIDE * LANES;
                     weight[i] = BITS == 8 ? load_byte((const int8_t *)m.data + place)
@@ -247,7 +244,7 @@ static ISA uint32_t NAME(read)(const void *data, size_t bytes) {
     ivec folded[READ_STREAMS] = {0};
     for (size_t i = 0; i < part; i += sizeof(ivec)) {
         UNROLL for (int j = 0; j < READ_STREAMS; j++) {
-            ask((uintptr_t)from, (long)((size_t)j * part + i + 2048), 3);
+            ASK(from, (size_t)j * part + i + 2048, 3);
             folded[j] ^= *(const ivec_at *)(from + (size_t)j * part + i);
         }
     }

@@ -13,8 +13,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from engine.blocks import GPTConfig
+from numpy.typing import NDArray
+
 from engine.errors import KernelError
+from engine.shape import GPTConfig
 
 VERSION = 2  # of the interface in kernel.h
 ACTIVATIONS = {"silu": 0, "relu2": 1}
@@ -129,3 +131,9 @@ def check(code: int, what: str) -> None:
     """
     if code:
         raise KernelError(f"The kernel refused {what}: {FAILURES.get(code, f'failure {code}')}.")
+
+
+def address(values: NDArray[Any]) -> int:
+    """Where an array's values lie; the caller keeps it alive."""
+    place: int = values.__array_interface__["data"][0]
+    return place

@@ -117,8 +117,7 @@ int sampler_process(const float *logits, int vocab, const struct sampling *param
 int sampler_draw(const float *probabilities, int vocab, double uniform) {
     double sum = 0, so_far = 0;
     int last = 0;
-    for (int i = 0; i < vocab; i++)
-        if (probabilities[i] > 0) sum += probabilities[i];
+    for (int i = 0; i < vocab; i++) sum += probabilities[i];
     for (int i = 0; i < vocab; i++) {
         if (!(probabilities[i] > 0)) continue;
         last = i; /* of those that can come: where rounding leaves the sum short of its end */

@@ -6,11 +6,12 @@ from array import array
 from collections.abc import Sequence
 from ctypes import byref, c_float, c_uint8
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import ArrayLike
 
 from engine.errors import KernelError
-from engine.kernel.library import Sampling, check, library
+from engine.kernel.library import Sampling, address, check, library
+from engine.shape import Floats
 
 
 class NativeSampler:
@@ -40,7 +41,7 @@ class NativeSampler:
 
     def process(
         self,
-        logits: Tensor,
+        logits: ArrayLike,
         recent: Sequence[int],
         *,
         temperature: float,
@@ -48,7 +49,7 @@ class NativeSampler:
         top_p: float = 1.0,
         penalty: float = 1.0,
         not_now: int | None = None,
-    ) -> Tensor:
+    ) -> Floats:
         """The distribution (V,) of logits (V,), in proportion: its sum is at most 1. At temperature 0 all is on one id.
 
         Args:
@@ -58,11 +59,10 @@ class NativeSampler:
         Raises:
             KernelError: logits of another size, or none that is a number and may be drawn.
         """
-        if logits.numel() != self.vocab or logits.device.type != "cpu":
-            raise KernelError(f"There are {logits.numel()} logits for a vocabulary of {self.vocab}.")
-        if logits.dtype != torch.float32 or not logits.is_contiguous():
-            logits = logits.float().contiguous()  # (V,)
-        sampling, out = self._sampling, torch.empty(self.vocab)  # (V,)
+        row = np.ascontiguousarray(logits, dtype=np.float32)  # (V,)
+        if row.size != self.vocab:
+            raise KernelError(f"There are {row.size} logits for a vocabulary of {self.vocab}.")
+        sampling, out = self._sampling, np.empty(self.vocab, dtype=np.float32)  # (V,)
         sampling.temperature, sampling.top_p, sampling.penalty = temperature, top_p, penalty
         sampling.top_k = 0 if top_k is None or top_k >= self.vocab else top_k
         if not_now is not None and not 0 <= not_now < self.vocab:
@@ -73,16 +73,16 @@ class NativeSampler:
         except (OverflowError, TypeError) as error:
             raise KernelError("A recent id is no integer of 64 bits; take ids from the tokenizer.") from error
         code = self._library.sampler_process(
-            logits.data_ptr(), self.vocab, self._pointer, self._never, self._penalized, window.buffer_info()[0],
-            len(window), self._room, out.data_ptr(),
+            address(row), self.vocab, self._pointer, self._never, self._penalized, window.buffer_info()[0],
+            len(window), self._room, address(out),
         )  # fmt: skip
         if code:
             check(code, "logits of which none is a number that may be drawn")
         return out
 
-    def draw(self, probabilities: Tensor, uniform: float) -> int:
+    def draw(self, probabilities: Floats, uniform: float) -> int:
         """An id by one number that is uniform in [0, 1): the first whose running sum exceeds that share of all."""
-        fits = probabilities.dtype == torch.float32 and probabilities.is_contiguous()
-        if not fits or probabilities.numel() != self.vocab:
-            raise KernelError(f"There are {probabilities.numel()} probabilities for a vocabulary of {self.vocab}.")
-        return int(self._library.sampler_draw(probabilities.data_ptr(), self.vocab, uniform))
+        row = np.ascontiguousarray(probabilities, dtype=np.float32)  # (V,)
+        if row.size != self.vocab:
+            raise KernelError(f"There are {row.size} probabilities for a vocabulary of {self.vocab}.")
+        return int(self._library.sampler_draw(address(row), self.vocab, uniform))

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -193,13 +194,13 @@ def test_every_type_can_be_taught(roomy: GPTConfig, tokenizer: Tokenizer, tmp_pa
     base = engine.logits(ids)
     taught = engine.teach([Lesson("The fox is", "Tom")], TeachParams(max_steps=8))
     groups = unpack_adapter(taught.adapter, engine.config, engine.base_id)
-    apart = [g and UnitGroup(*(part.float() for part in g)) for g in groups]
+    apart = [g and UnitGroup(*(torch.from_numpy(part).float() for part in g)) for g in groups]
     expected = load_weights(tmp_path).model(IDS, taught=apart)[0]
-    torch.testing.assert_close(engine.logits(ids, adapter=taught.adapter), expected, atol=2e-2, rtol=0)
-    assert not torch.equal(engine.logits(ids, adapter=taught.adapter), base)
-    nothing = pack_adapter([g and g._replace(down=torch.zeros_like(g.down)) for g in groups], engine.base_id)
+    np.testing.assert_allclose(engine.logits(ids, adapter=taught.adapter), expected.numpy(), atol=2e-2, rtol=0)
+    assert not np.array_equal(engine.logits(ids, adapter=taught.adapter), base)
+    nothing = pack_adapter([g and g._replace(down=np.zeros_like(g.down)) for g in groups], engine.base_id)
     for adapter in (nothing, None):
-        assert torch.equal(engine.logits(ids, adapter=adapter), base)
+        assert np.array_equal(engine.logits(ids, adapter=adapter), base)
 
 
 def test_a_folder_says_how_many_spare_units_it_wants(tokenizer: Tokenizer, tmp_path: Path) -> None:
@@ -218,19 +219,19 @@ def test_a_folder_says_how_many_spare_units_it_wants(tokenizer: Tokenizer, tmp_p
 def test_half_precision_halves_weights_and_cache_and_writes_on(tokenizer: Tokenizer, tmp_path: Path) -> None:
     for name in ONE_OF_EACH:
         save_weights(tmp_path, make(SHAPES[name]), tokenizer, {})
-        engine = Engine.load(tmp_path, compute_dtype=torch.float16)
+        engine = Engine.load(tmp_path, compute_dtype="float16")
         assert engine.info.backend == "torch, float16"
         done = engine.generate("Once", SamplingParams(max_new_tokens=90, min_new_tokens=90, seed=1))
         assert (done.tokens, done.finish_reason) == (90, "length")
         whole = load_weights(tmp_path).model(IDS)[0]
-        torch.testing.assert_close(engine.logits(IDS[0].tolist()), whole, atol=0.3, rtol=0.1)
+        np.testing.assert_allclose(engine.logits(IDS[0].tolist()), whole.detach().numpy(), atol=0.3, rtol=0.1)
 
 
 def test_memory_decides_what_is_computed_in() -> None:
-    assert fitting_dtype(LLAMA, None) == torch.float32
-    assert fitting_dtype(LLAMA, torch.bfloat16) == torch.bfloat16
+    assert fitting_dtype(LLAMA, None) == "float32"
+    assert fitting_dtype(LLAMA, "bfloat16") == "bfloat16"
     vast = replace(LLAMA, n_layer=1000, n_embd=8192, n_ffn=1 << 20, block_size=1 << 18)
-    for dtype in (None, torch.float32):
+    for dtype in (None, "float32"):
         with pytest.raises(WeightsError, match="shorter context"):
             fitting_dtype(vast, dtype)
 

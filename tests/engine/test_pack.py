@@ -19,8 +19,8 @@ from torch import Tensor
 from engine import AdapterError, Engine, Lesson, SamplingParams, TeachParams, default_weights
 from engine.__main__ import main
 from engine.checkpoint import load_weights
-from engine.model import UnitGroup
-from engine.pack import MAX_BYTES, attach_pack, dump_pack, load_pack, read_card
+from engine.model import UnitGroup, attach_units
+from engine.pack import MAX_BYTES, dump_pack, load_pack, read_card
 
 GREEDY = SamplingParams(max_new_tokens=24, temperature=0)
 UNITS = 4
@@ -66,11 +66,11 @@ def test_a_blank_pack_is_the_base_bit_for_bit(tiny_weights: Path, tmp_path: Path
     base = weights.model(IDS)
     path = tmp_path / "blank.safetensors"
     path.write_bytes(dump_pack(make_groups(scale=0.0), about(tiny_weights)))
-    attach_pack(weights.model, load_pack(path, weights.model.config, weights.base_id))
+    attach_units(weights.model, "long_term", load_pack(path, weights.model.config, weights.base_id))
     assert torch.equal(weights.model(IDS), base)
-    attach_pack(weights.model, make_groups())
+    attach_units(weights.model, "long_term", make_groups())
     assert not torch.equal(weights.model(IDS), base)
-    attach_pack(weights.model, None)
+    attach_units(weights.model, "long_term", None)
     assert torch.equal(weights.model(IDS), base)
     assert Engine.load(tiny_weights, pack=path).generate("Once", GREEDY).text == (
         Engine.load(tiny_weights).generate("Once", GREEDY).text
@@ -81,9 +81,9 @@ def test_a_blank_pack_is_the_base_bit_for_bit(tiny_weights: Path, tmp_path: Path
 def test_the_units_in_place_do_what_they_did_in_training(tiny_weights: Path, pack: Path, room: int) -> None:
     weights = load_weights(tiny_weights, n_long_term=room, n_session=2)
     groups = load_pack(pack, weights.model.config, weights.base_id)
-    apart = [group and UnitGroup(*(part.float() for part in group)) for group in groups]
+    apart = [group and UnitGroup(*(torch.from_numpy(part).float() for part in group)) for group in groups]
     expected = weights.model(IDS, taught=apart)
-    attach_pack(weights.model, groups)
+    attach_units(weights.model, "long_term", groups)
     torch.testing.assert_close(weights.model(IDS), expected, atol=1e-4, rtol=1e-4)
 
 
@@ -199,7 +199,7 @@ def test_changed_bytes_give_a_pack_or_a_refusal(
         groups = load_pack(path, weights.model.config, weights.base_id)
     except AdapterError:
         return
-    attach_pack(weights.model, groups)
+    attach_units(weights.model, "long_term", groups)
     assert torch.isfinite(weights.model.layers().__next__().feed_forward.down.weight).all()
 
 

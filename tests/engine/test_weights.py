@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -15,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from engine import AdapterError, Engine, EngineError, Lesson, SamplingParams, TeachParams
 from engine.adapter import pack_adapter, unpack_adapter
 from engine.checkpoint import load_weights
+from engine.shape import UnitGroup
 
 GREEDY = SamplingParams(max_new_tokens=24, temperature=0)
 BRIEF = TeachParams(max_steps=6)
@@ -131,7 +133,7 @@ HOSTILE_INDEX: dict[str, tuple[Callable[[Path], object], str]] = {
 
 def test_weights_in_several_files_are_those_of_one(tiny_weights: Path, sharded: Path) -> None:
     one, several = Engine.load(tiny_weights), Engine.load(sharded)
-    assert torch.equal(several.logits(IDS), one.logits(IDS))
+    assert np.array_equal(several.logits(IDS), one.logits(IDS))
     assert several.base_id != one.base_id
     assert several.base_id == Engine.load(sharded).base_id
 
@@ -169,21 +171,21 @@ def test_a_blank_adapter_is_the_base_bit_for_bit(tiny_weights: Path) -> None:
     engine = Engine.load(tiny_weights)
     taught = engine.teach([Lesson("The fox is named", "Zorblax")], BRIEF)
     groups = unpack_adapter(taught.adapter, engine.config, engine.base_id)
-    blank = pack_adapter([g and g._replace(down=torch.zeros_like(g.down)) for g in groups], engine.base_id)
+    blank = pack_adapter([g and g._replace(down=np.zeros_like(g.down)) for g in groups], engine.base_id)
     base = Engine.load(tiny_weights).logits(IDS)
     for adapter in (None, blank, None):
-        assert torch.equal(engine.logits(IDS, adapter=adapter), base)
-    assert not torch.equal(engine.logits(IDS, adapter=taught.adapter), base)
-    assert torch.equal(engine.logits(IDS), base)
+        assert np.array_equal(engine.logits(IDS, adapter=adapter), base)
+    assert not np.array_equal(engine.logits(IDS, adapter=taught.adapter), base)
+    assert np.array_equal(engine.logits(IDS), base)
 
 
 def test_the_units_in_place_do_what_they_did_in_training(tiny_weights: Path) -> None:
     engine = Engine.load(tiny_weights)
     blob = engine.teach([Lesson("The fox is named", "Zorblax")], TeachParams(max_steps=20)).adapter
     groups = unpack_adapter(blob, engine.config, engine.base_id)
-    apart = [g and type(g)(*(t.float() for t in g)) for g in groups]
+    apart = [g and UnitGroup(*(torch.from_numpy(part).float() for part in g)) for g in groups]
     expected = load_weights(tiny_weights).model(torch.tensor([IDS]), taught=apart)[0]
-    torch.testing.assert_close(engine.logits(IDS, adapter=blob), expected, atol=2e-3, rtol=2e-3)
+    np.testing.assert_allclose(engine.logits(IDS, adapter=blob), expected.numpy(), atol=2e-3, rtol=2e-3)
 
 
 def test_the_same_lessons_give_the_same_bytes(tiny_weights: Path) -> None:

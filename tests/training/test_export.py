@@ -33,7 +33,7 @@ def exported(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def assert_transformers_agrees(folder: Path, text: str) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    ours = load_weights(folder, dtype=torch.float32)
+    ours = load_weights(folder, dtype="float32")
     ids = AutoTokenizer.from_pretrained(folder)(text, add_special_tokens=False)["input_ids"]
     assert ids == ours.tokenizer.encode(text)
     theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)

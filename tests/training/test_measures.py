@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.checkpoint import default_weights, load_weights
+from engine.checkpoint import load_weights
+from engine.folder import default_weights
 from engine.generation import Engine
 from engine.model import GPT, GPTConfig
 from training.choices import ending_choice, order_choices

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.presets import load_preset, preset_names
-from engine.blocks import UnitGroup
 from engine.kernel import Kernel, unknown
 from engine.model import GPTConfig, KVCache
+from engine.shape import UnitGroup
 from tests.engine.kernel.material import ISAS, SMALL, make_model, near, needs_kernel, reference, rounded_reference
 
 pytestmark = needs_kernel

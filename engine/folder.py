@@ -1,0 +1,101 @@
+"""A weights folder in the Hugging Face format, opened: config.json, model.safetensors, tokenizer.json, card.json.
+
+A folder from anywhere is checked before anything of it is used: names, shapes, dtypes and finite values. The tensors
+are copied out of the file, so that a file which changes on disk never changes a running model.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from engine.errors import WeightsError
+from engine.hugging_face import read_shape
+from engine.shape import GPTConfig
+from engine.tensor_files import TensorFiles
+from engine.tokenizer import Tokenizer
+
+BUNDLED = Path(__file__).resolve().parent.parent / "weights"
+DEFAULT_NAME = "ember"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A folder that was checked as far as can be done without reading its tensors."""
+
+    config: GPTConfig
+    tokenizer: Tokenizer
+    files: TensorFiles
+    base_id: str  # sha256 of model.safetensors, in hex: adapters belong to exactly one
+    card: dict[str, Any]  # empty if the folder has none
+    folder: Path
+
+
+def default_weights() -> Path:
+    """The bundled weights that serve when nobody chose others."""
+    return BUNDLED / DEFAULT_NAME
+
+
+def open_weights(folder: Path, *, n_long_term: int | None = None, n_session: int | None = None) -> Stored:
+    """Check a weights folder, but for the values of its tensors.
+
+    Raises:
+        WeightsError: the folder or one of its files is missing, damaged, or not a model that this engine serves.
+        TokenizerError: the tokenizer is missing, damaged, or larger than the model's vocabulary.
+    """
+    config = read_config(folder)
+    if n_long_term is not None:
+        config = replace(config, n_long_term=n_long_term)
+    if n_session is not None:
+        config = replace(config, n_session=n_session)
+    tokenizer = Tokenizer.load(folder, **document_tokens(folder, config.vocab_size))
+    if tokenizer.vocab_size > config.vocab_size:
+        raise WeightsError(
+            f"{folder}: the tokenizer has {tokenizer.vocab_size} tokens but the model only {config.vocab_size};"
+            " the files belong to different models, copy the folder again."
+        )
+    files = TensorFiles.find(folder)
+    return Stored(config, tokenizer, files, files.sha256(), read_card(folder), folder)
+
+
+def read_config(folder: Path) -> GPTConfig:
+    """The model's shape, from the folder's config.json.
+
+    Raises:
+        WeightsError: there is no folder or no such file, or it is not of a model that this engine serves.
+    """
+    if not folder.is_dir():
+        raise WeightsError(
+            f"There is no weights folder {folder}; name a folder that holds config.json and model.safetensors."
+        )
+    return read_shape(read_json(folder / "config.json"), folder / "config.json")
+
+
+def document_tokens(folder: Path, vocab_size: int) -> dict[str, int | None]:
+    """Which ids begin and end a document, by the folder's config.json; None where it does not say."""
+    raw, tokens = read_json(folder / "config.json"), dict[str, int | None]()
+    for role, key in (("begin", "bos_token_id"), ("end", "eos_token_id")):
+        given: Any = raw.get(key)
+        token = given[0] if isinstance(given, list) and given else given  # models for chats name several
+        tokens[role] = token if type(token) is int and 0 <= token < vocab_size else None
+    return tokens
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """What the folder says of itself; empty if it says nothing."""
+    return read_json(folder / "card.json") if (folder / "card.json").is_file() else {}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file. Raises WeightsError."""
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise WeightsError(f"{path} is missing; a weights folder needs it.") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise WeightsError(f"{path} is not readable JSON; copy the folder again.") from error
+    if not isinstance(raw, dict):
+        raise WeightsError(f"{path} is not a JSON object; copy the folder again.")
+    return raw

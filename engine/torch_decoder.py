@@ -1,0 +1,70 @@
+"""The torch path behind the calls of a decoder: the reference for the native kernel, and what runs where it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from engine.blocks import KVCache, rotate
+from engine.checkpoint import read_model
+from engine.errors import EngineError
+from engine.folder import Stored
+from engine.host import DtypeName
+from engine.model import GPT, attach_units
+from engine.shape import Floats, UnitGroup, UnitKind
+
+
+class TorchDecoder:
+    """The torch model with its cache, in the dtype of its weights."""
+
+    @classmethod
+    def load(cls, stored: Stored, dtype: DtypeName, threads: int | None) -> TorchDecoder:
+        """Raises WeightsError where the tensors are damaged, or not those of the shape."""
+        if threads is not None:
+            torch.set_num_threads(threads)
+        return cls(read_model(stored.config, stored.files, dtype))
+
+    def __init__(self, model: GPT) -> None:
+        self.model, self.config = model, model.config
+        self._cache = KVCache(model.config, model.embedding.weight.dtype)
+
+    @property
+    def length(self) -> int:
+        return self._cache.length
+
+    @torch.inference_mode()
+    def rows(self, ids: Sequence[int], *, every: bool = False) -> Floats:
+        out = self.model(torch.tensor([list(ids)]), cache=self._cache, last_only=not every)  # (1, T) -> (1, T or 1, V)
+        rows: Floats = out[0].float().numpy()
+        return rows
+
+    def truncate(self, length: int) -> None:
+        self._cache.length = length
+
+    @torch.inference_mode()
+    def drop(self, start: int, end: int) -> None:
+        """Positions are angles: a key that moves forward is turned back by as much (Su et al. 2021)."""
+        cos, sin = self.model.cos, self.model.sin
+        if cos is None or sin is None:
+            raise EngineError("Learned positions cannot move; read the text again.")
+        cache, by, last = self._cache, end - start, self._cache.length
+        k = cache.k[:, :, end:last].float()  # (n_layer, K, n, D)
+        cache.k[:, :, start : last - by] = rotate(k, cos[by], -sin[by]).to(cache.k.dtype)
+        cache.v[:, :, start : last - by] = cache.v[:, :, end:last].clone()
+        cache.length -= by
+
+    def attach(self, groups: Sequence[UnitGroup | None] | None, kind: UnitKind = "session") -> None:
+        attach_units(self.model, kind, groups)
+
+    def read_once(self) -> int:
+        read = 0
+        for parameter in self.model.parameters():
+            words = parameter.detach().view(-1).view(torch.uint8)  # (...) -> (bytes,)
+            words = words[: len(words) // 8 * 8].view(torch.int64)  # -> (bytes / 8,)
+            words.sum()
+            read += words.nbytes
+        return read
+
+    def close(self) -> None:
+        pass  # freed with the object
