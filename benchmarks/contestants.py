@@ -42,10 +42,11 @@ class Ours:
         import torch
 
         from engine.checkpoint import read_model
-        from engine.decoder import Decoder, TorchDecoder
+        from engine.decoder import Decoder
         from engine.folder import read_config
         from engine.native import load_kernel
         from engine.tensor_files import TensorFiles
+        from engine.torch_decoder import TorchDecoder
 
         torch.set_num_threads(spec.threads)
         config, files = read_config(Path(spec.weights)), TensorFiles.find(Path(spec.weights))
@@ -54,13 +55,14 @@ class Ours:
             kernel = load_kernel(config, files, bits=8 if spec.engine == "native-int8" else 16, threads=spec.threads)
             self.decoder, self.about = kernel, f"{kernel.isa}, {kernel.threads} threads"
         else:
-            dtype = torch.float16 if spec.engine == "torch-fp16" else torch.float32
-            self.decoder = TorchDecoder(read_model(config, files, dtype))
+            self.decoder = TorchDecoder(
+                read_model(config, files, "float16" if spec.engine == "torch-fp16" else "float32")
+            )
             self.about = f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}"
 
     def read(self, ids: Sequence[int], position: int) -> Any:
         self.decoder.truncate(position)
-        return self.decoder.logits(ids)
+        return self.decoder.rows(ids)[-1]
 
 
 class Llama:

@@ -21,6 +21,7 @@ from engine.errors import WeightsError
 from engine.folder import read_config
 from engine.shape import GPTConfig
 from engine.tensor_files import TensorFiles, read_header
+from engine.tensor_views import whole_tensors
 
 MAGIC, VERSION, ALIGNMENT = b"GGUF", 3, 32
 UINT32, FLOAT32, STRING = 4, 6, 8  # types of a key's value
@@ -62,7 +63,7 @@ def write_gguf(folder: Path, path: Path, *, q8: bool = False) -> None:
     kinds = {name: kind_of(shape, q8) for name, shape in shapes.items()}
     with path.open("wb") as out:
         _write_head(out, config, FILE_TYPES[Q8_0 if q8 else F16], shapes, kinds)
-        for name, tensor in files.read():
+        for name, tensor in whole_tensors(files):
             _pad(out)
             out.write(encode(for_rotary(name, tensor, config), kinds[name]))
 

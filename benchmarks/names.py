@@ -12,8 +12,6 @@ import json
 import re
 from pathlib import Path
 
-import torch
-
 from engine.generation import Engine
 from engine.sampling import SamplingParams
 
@@ -47,8 +45,7 @@ def main() -> None:
     parser.add_argument("--all-tokens", action="store_true")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    torch.set_num_threads(1)
-    engine = Engine.load(args.weights)
+    engine = Engine.load(args.weights, threads=1)
     if args.all_tokens:
         engine.penalized = None
     figures = measure(engine, args.penalty, args.seeds)

@@ -88,7 +88,7 @@ def race(engine: Engine, openings: Sequence[str], tokens: int, rounds: int) -> d
 def texts(folder: Path, openings: Sequence[str], tokens: int) -> Iterator[tuple[list[int], int]]:
     """Ids of stories drawn as the bot draws, and how many of them are the opening's."""
     stored = open_weights(folder)
-    decoder, tokenizer = choose(stored).decoder, stored.tokenizer
+    decoder, tokenizer = choose(stored, threads=1).decoder, stored.tokenizer
     start = [tokenizer.start_of_text] if tokenizer.start_of_text is not None else []
     never = [i for i in tokenizer.control.values() if i is not None]  # the end of the text too: it would end the count
     for seed, opening in enumerate(openings):
@@ -192,14 +192,13 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     if not available()[0]:
         parser.error(f"drafts gain nothing where the native kernel does not run ({available()[1]})")
-    torch.set_num_threads(1)
     openings = read_openings(args.openings) if args.openings else list(OPENINGS)
     folder = args.weights or default_weights()
     written = list(texts(folder, openings, args.tokens))
     rows: list[dict[str, Any]] = []
     for isa in args.isa.split(",") if args.isa else [name for name in isas() if name != "plain"]:
         os.environ[ISA] = isa
-        engine = Engine.load(folder)
+        engine = Engine.load(folder, threads=1)
         table = DraftTable.load(folder, engine.config.vocab_size)
         drafter = Drafter(table, position_cost=POSITION_COSTS.get(isa, POSITION_COST))
         row: dict[str, Any] = {"weights": folder.name, "isa": isa, "table": table is not None}

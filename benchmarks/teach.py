@@ -81,10 +81,10 @@ def main() -> None:
     for field in fields(TeachParams):
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default))
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    torch.set_num_threads(args.threads)  # of the measure of the rise; the engine has its own
     given = {f.name: value for f in fields(TeachParams) if (value := getattr(args, f.name)) is not None}
     params = replace(TeachParams(), **given)
-    engine, stories = Engine.load(args.weights), list(read_documents(args.text))
+    engine, stories = Engine.load(args.weights, threads=args.threads), list(read_documents(args.text))
     rows = [json.loads(line) for line in args.lessons.read_text(encoding="utf-8").splitlines() if line.strip()]
     engine.teach([Lesson("a", "b")], TeachParams(max_steps=1))  # what is done once a process is not a lesson's cost
     for count in map(int, args.count.split(",")):

@@ -191,7 +191,7 @@ def race(racers: list[Racer], seconds: float, valid: list[str], home: Path) -> l
                 racer.step(racer.cpu / seconds)
     for racer in racers:
         save_weights(racer.folder, racer.model, racer.tokenizer, {"name": racer.name})
-    engines = [Engine.load(racer.folder) for racer in racers]
+    engines = [Engine.load(racer.folder, threads=1) for racer in racers]
     speeds: list[list[float]] = [[] for _ in racers]
     for seed in range(ROUNDS):
         for engine, own in zip(engines, speeds, strict=True):

@@ -309,6 +309,8 @@ class Engine:
     def _torch_model(self) -> Iterator[GPT]:
         """The model as torch computes it, for teaching. Where the kernel serves it is read again from the folder, and
         takes the kernel's place for as long, since the host may have no room for both and what training needs."""
+        import torch
+
         from engine.checkpoint import read_model
         from engine.model import attach_units
         from engine.torch_decoder import TorchDecoder
@@ -319,6 +321,8 @@ class Engine:
             return
         if self.stored.files.sha256() != self.base_id:
             raise WeightsError(f"{self.stored.folder} has changed since it was loaded; activate the weights again.")
+        if self.asked.threads is not None:
+            torch.set_num_threads(self.asked.threads)
         return_freed_memory()
         model = read_model(self.config, self.stored.files, "float16")
         model.widened = True

@@ -14,8 +14,8 @@ import torch
 from benchmarks.decode import instruction_sets, main
 from benchmarks.gguf import F16, F32, Q8_0, write_gguf
 from engine.checkpoint import load_weights
-from engine.hugging_face import tensor_views
 from engine.kernel import available
+from engine.tensor_views import tensor_views
 
 FORMATS = {F32: np.dtype("<f4"), F16: np.dtype("<f2"), Q8_0: np.dtype([("scale", "<f2"), ("values", "i1", 32)])}
 FIGURES = (

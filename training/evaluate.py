@@ -15,6 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from engine.checkpoint import load_weights
 from engine.generation import Engine
 from engine.model import GPT
@@ -112,7 +114,8 @@ def evaluate(
     figures: dict[str, Any] = {"weights": weights.resolve().name, "text": text.name}
     figures |= likelihoods(loaded.model, loaded.tokenizer, documents, stories, on_progress)
     if generate:
-        figures |= generated(Engine.load(weights), cut_openings(documents, generate), train, on_progress)
+        engine = Engine.load(weights, threads=torch.get_num_threads())
+        figures |= generated(engine, cut_openings(documents, generate), train, on_progress)
     return {**figures, "seconds": round(time.monotonic() - began, 1)}
 
 
