@@ -13,13 +13,14 @@ from typing import Literal, NamedTuple, Protocol
 
 from engine.errors import EngineError, KernelError
 from engine.folder import Stored
-from engine.host import DtypeName, fitting_dtype, require_memory
-from engine.kernel import Kernel, available, unknown
+from engine.host import DtypeName, fitting_dtype, memory_needed, require_memory
+from engine.kernel import Kernel, available, isas, unknown
 from engine.native import load_kernel
 from engine.shape import Floats, GPTConfig, UnitGroup, UnitKind
 from engine.tensor_files import SLICE_BYTES
 
 Backend = Literal["auto", "native", "int8", "torch"]
+PLAIN = "plain"  # the kernel in plain C
 log = logging.getLogger(__name__)
 
 
@@ -74,6 +75,8 @@ def choose(
         return torch_decoder(stored, dtype, threads, "it was asked for")
     there, reason = available()
     known = unknown(stored.config) if there else reason
+    if known is None and backend == "auto" and isas()[0] == PLAIN:
+        known = "this CPU has none of the instructions that make the kernel faster than torch"
     if known is None:
         try:
             return native_decoder(stored, 8 if backend == "int8" else 16, threads)
@@ -88,11 +91,27 @@ def choose(
 def native_decoder(stored: Stored, bits: Literal[8, 16], threads: int | None = None) -> Chosen:
     """Raises KernelError where these weights do not fit it, and WeightsError where they fit nowhere."""
     config, threads = stored.config, threads or cores()
-    needed = Kernel.bytes_needed(config, bits=bits, threads=threads) + 2 * SLICE_BYTES
-    require_memory(config, needed, "int8" if bits == 8 else "float16")
+    require_memory(config, native_bytes(config, bits, threads), "int8" if bits == 8 else "float16")
     kernel = load_kernel(config, stored.files, bits=bits, threads=threads)
     backend = f"native kernel, {kernel.isa}, {'int8' if bits == 8 else 'float16'}"
     return Chosen(kernel, True, backend, "it is the fastest here")
+
+
+def native_bytes(config: GPTConfig, bits: Literal[8, 16], threads: int) -> int:
+    """What loading these weights into the kernel takes."""
+    return Kernel.bytes_needed(config, bits=bits, threads=threads) + 2 * SLICE_BYTES
+
+
+def bytes_needed(config: GPTConfig, backend: Backend = "auto", dtype: DtypeName | None = None) -> int:
+    """What `choose` will take for weights of this shape, before any of it is taken.
+
+    Raises:
+        WeightsError: it is more than there is.
+    """
+    native = available()[0] and unknown(config) is None and backend != "torch" and dtype is None
+    if native:
+        return native_bytes(config, 8 if backend == "int8" else 16, cores())
+    return memory_needed(config, fitting_dtype(config, dtype))
 
 
 def torch_decoder(stored: Stored, dtype: DtypeName | None, threads: int | None, reason: str) -> Chosen:

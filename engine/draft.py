@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from engine.draft_table import EMPTY, FACTOR, PRIME, DraftTable
 
 # What one more position adds to a pass of up to eight, in passes of one position, by the kernel's instruction set.
-POSITION_COSTS = {"avx512": 0.09, "avx2": 0.13}
+POSITION_COSTS = {"avx512": 0.09, "avx2": 0.2}
 POSITION_COST = 0.13  # where that is not known
 MOST_GUESSES = 7  # of a pass: the native step reads eight positions at once, more cost much more
 TEXT_ORDERS = (3, 2)  # without a table: so many ids must agree for the text to say what follows

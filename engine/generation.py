@@ -30,6 +30,7 @@ from engine.summary import ABBREVIATION
 from engine.tokenizer import MEMORY, STORY, UNKNOWN
 from engine.units import widened
 from engine.window import Window
+from engine.writing import write
 
 if TYPE_CHECKING:  # torch is 200 MB that a process with the kernel does without until somebody teaches
     from engine.model import GPT
@@ -229,44 +230,9 @@ class Engine:
         return Generated("".join(pieces), tokens, time.perf_counter() - began, reason)
 
     def _tokens(self, prefix: Sequence[int], text: Sequence[int], sampler: Sampler) -> Iterator[int]:
-        """At most max_new_tokens ids behind the prompt; the end of the text is given too, and is the last.
-
-        Guesses of the next ids are read together with the last id drawn. At each position an id is drawn as it would
-        be without them, and where it is the one that was guessed, the row behind it is there already: the rule of
-        Leviathan et al. 2023 (https://arxiv.org/abs/2211.17192) for a guess that is certain of itself. What is drawn
-        is therefore the same as without guesses, whatever they are.
-        """
-        params, end, window = sampler.params, self.tokenizer.end_of_text, self._window
-        ids = [*prefix, *text] or self.tokenizer.encode("\n")[:1] or [0]
+        """At most max_new_tokens ids behind the prompt; the end of the text is given too, and is the last."""
         drafter = Drafter(self._table, position_cost=self._position_cost) if self.drafts else None
-        if drafter is not None:
-            drafter.begin(ids)
-        rows, guesses, written = window.read(ids, len(prefix))[None], list[int](), 0  # rows: (1 + guesses, V)
-        while True:
-            right = 0  # guesses that came true
-            for row in rows:
-                early = written < params.min_new_tokens or (
-                    params.stop_at_sentence and ABBREVIATION.search(self.tokenizer.decode(ids[-4:]))
-                )
-                token = sampler.next(row, ids, not_now=end if early else None)
-                yield token
-                written += 1
-                if token == end or written == params.max_new_tokens:
-                    return
-                ids.append(token)
-                if drafter is not None:
-                    drafter.extend(token)
-                if right == len(guesses) or token != guesses[right]:
-                    break
-                right += 1
-            window.cut(window.length - len(guesses) + right)
-            if drafter is not None and guesses:
-                drafter.judge(len(guesses), right)
-            if window.left == 0:
-                window.make_room()
-            most = min(window.left - 1, params.max_new_tokens - written - 1)
-            guesses = drafter.propose()[: max(0, most)] if drafter is not None else []
-            rows = window.follow([token, *guesses])  # (1 + guesses, V)
+        return write(self._window, self.tokenizer, prefix, text, sampler, drafter)
 
     def _attach(self, adapter: bytes | None) -> None:
         digest = hashlib.sha256(adapter).hexdigest() if adapter is not None else None

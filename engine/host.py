@@ -29,7 +29,7 @@ def fitting_dtype(config: GPTConfig, wanted: DtypeName | None) -> DtypeName:
     Raises:
         WeightsError: there is not enough memory.
     """
-    free = room()
+    free = free_bytes()
     if free is None:
         return wanted or "float32"
     if wanted is None and 2 * memory_needed(config, "float32") <= free:
@@ -50,7 +50,7 @@ def require_memory(config: GPTConfig, needed: int, dtype: str, smaller: str = ""
     Raises:
         WeightsError: there is not enough memory.
     """
-    free = room()
+    free = free_bytes()
     if free is None or needed <= free:
         return
     cache = cache_bytes(config, "float16" if dtype == "int8" else dtype)
@@ -61,7 +61,7 @@ def require_memory(config: GPTConfig, needed: int, dtype: str, smaller: str = ""
     )
 
 
-def room() -> int | None:
+def free_bytes() -> int | None:
     """Bytes that this process may still take; None where no limit is known."""
     return min((limit for limit in (free_address_space(), free_memory()) if limit is not None), default=None)
 

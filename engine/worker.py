@@ -17,8 +17,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from engine.decoder import bytes_needed
 from engine.errors import EngineClosedError, EngineError, QueueFullError
+from engine.folder import read_config
 from engine.generation import Engine, EngineInfo, Generated, Taught
+from engine.host import free_bytes
 from engine.job import Job
 from engine.lesson import Lesson, TeachParams
 from engine.prompt import Context
@@ -107,11 +110,19 @@ class Worker:
         """Load other weights, try them, and serve them from the next job on; on any failure the old ones stay."""
 
         def run(job: Job[EngineInfo]) -> EngineInfo:
-            job.give("reading and checking the weights")
-            fresh = Engine.load(folder, **self._engine.asked._asdict())
-            job.give("trying them out")
-            fresh.try_out()
-            self._engine = fresh
+            asked = self._engine.asked
+            needed, free = bytes_needed(read_config(folder), asked.backend, asked.compute_dtype), free_bytes()
+            told = f", and {free >> 20:,} MB are free" if free is not None else ""
+            job.give(f"reading and checking the weights, which take {needed >> 20:,} MB{told}")
+            fresh = Engine.load(folder, **asked._asdict())
+            try:
+                job.give("trying them out")
+                fresh.try_out()
+            except BaseException:
+                fresh.close()
+                raise
+            old, self._engine = self._engine, fresh
+            old.close()
             return fresh.info
 
         return self._submit(run)
