@@ -29,6 +29,9 @@ class Decoder(Protocol):
 
     config: GPTConfig
 
+    @property
+    def closed(self) -> bool: ...
+
     def rows(self, ids: Sequence[int], *, every: bool = False) -> Floats:
         """Read ids behind the cache's last: logits (1, V) behind the last of them, or (len(ids), V) with `every`."""
 

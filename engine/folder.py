@@ -60,6 +60,13 @@ def open_weights(folder: Path, *, n_long_term: int | None = None, n_session: int
     return Stored(config, tokenizer, files, files.sha256(), read_card(folder), folder)
 
 
+def check_values(folder: Path) -> None:
+    """Read all of a folder once, before anything is given up for it; the errors are those of `open_weights`, or of a
+    tensor that holds what is no number."""
+    for _ in open_weights(folder).files.read():
+        pass
+
+
 def read_config(folder: Path) -> GPTConfig:
     """The model's shape, from the folder's config.json.
 

@@ -6,7 +6,6 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,7 +16,7 @@ from engine.adapter import pack_adapter, unpack_adapter
 from engine.decoder import Backend, Chosen, choose
 from engine.draft import POSITION_COST, POSITION_COSTS, Drafter
 from engine.draft_table import DraftTable
-from engine.errors import EngineError, WeightsError
+from engine.errors import WeightsError
 from engine.folder import Stored, default_weights, open_weights, read_config
 from engine.host import DtypeName, return_freed_memory
 from engine.kernel import Kernel
@@ -33,7 +32,7 @@ from engine.window import Window
 from engine.writing import write
 
 if TYPE_CHECKING:  # torch is 200 MB that a process with the kernel does without until somebody teaches
-    from engine.model import GPT
+    from engine.teach import TrainedUnits
 
 log = logging.getLogger(__name__)
 
@@ -179,7 +178,7 @@ class Engine:
         return POSITION_COSTS.get(isa, POSITION_COST)
 
     def close(self) -> None:
-        """Give the memory of the weights back; the engine is of no use afterwards."""
+        """Give the memory of the weights back; the next request reads them again."""
         self._decoder.close()
 
     def generate(
@@ -235,6 +234,8 @@ class Engine:
         return write(self._window, self.tokenizer, prefix, text, sampler, drafter)
 
     def _attach(self, adapter: bytes | None) -> None:
+        if self._decoder.closed:
+            self._serve()
         digest = hashlib.sha256(adapter).hexdigest() if adapter is not None else None
         if digest != self._attached:
             groups = unpack_adapter(adapter, self.config, self.base_id) if adapter is not None else None
@@ -259,52 +260,49 @@ class Engine:
         began = time.perf_counter()
         self._attach(None)
         replay = self._own_text()
-        with self._torch_model() as model:
-            from engine.teach import train_units
-
-            trained = train_units(
-                model, self.tokenizer, lessons, replay, params or TeachParams(),
-                on_progress=on_progress, cancelled=cancelled,
-            )  # fmt: skip
+        trained = self._train(lessons, replay, params or TeachParams(), on_progress, cancelled)
         blob = pack_adapter(trained.groups, self.base_id)
         recalled = sum(self.recalls(lesson, blob) for lesson in lessons) if not cancelled() else 0
         seconds = time.perf_counter() - began
         return Taught(blob, self.base_id, trained.steps, seconds, trained.loss, recalled, len(lessons))
 
-    @contextmanager
-    def _torch_model(self) -> Iterator[GPT]:
-        """The model as torch computes it, for teaching. Where the kernel serves it is read again from the folder, and
-        takes the kernel's place for as long, since the host may have no room for both and what training needs."""
-        import torch
-
-        from engine.checkpoint import read_model
-        from engine.model import attach_units
-        from engine.torch_decoder import TorchDecoder
+    def _train(
+        self,
+        lessons: Sequence[Lesson],
+        replay: list[list[int]],
+        params: TeachParams,
+        on_progress: Callable[[int, float], None],
+        cancelled: Callable[[], bool],
+    ) -> TrainedUnits:
+        """Training needs the torch model. Where the kernel serves, that is read again from the folder and takes the
+        kernel's place for as long, since the host may have no room for both and what training needs."""
+        from engine.teach import borrow_model, train_units
 
         self._window.forget()
-        if isinstance(self._decoder, TorchDecoder):
-            yield self._decoder.model
-            return
+        if not isinstance(self._decoder, Kernel):
+            model = self._decoder.model  # type: ignore[attr-defined]  # the torch path's
+            return train_units(
+                model, self.tokenizer, lessons, replay, params, on_progress=on_progress, cancelled=cancelled
+            )
         if self.stored.files.sha256() != self.base_id:
             raise WeightsError(f"{self.stored.folder} has changed since it was loaded; activate the weights again.")
-        if self.asked.threads is not None:
-            torch.set_num_threads(self.asked.threads)
-        return_freed_memory()
-        model = read_model(self.config, self.stored.files, "float16")
-        model.widened = True
-        attach_units(model, "long_term", self._style)
         self._decoder.close()
         try:
-            yield model
+            return train_units(
+                borrow_model(self.stored, self._style, self.asked.threads),
+                self.tokenizer, lessons, replay, params, on_progress=on_progress, cancelled=cancelled,
+            )  # fmt: skip
         finally:
-            try:
-                self._serve(choose(self.stored, *self.asked))
-            except EngineError as error:  # the kernel's memory is gone meanwhile
-                log.warning("the native kernel does not come back after teaching, torch decodes instead: %s", error)
-                self._serve(Chosen(TorchDecoder(model), False, "torch, float16 computed in float32", str(error)))
+            return_freed_memory()
+            self._serve()
 
-    def _serve(self, chosen: Chosen) -> None:
-        """Go on with this decoder, which nothing is attached to."""
+    def _serve(self) -> None:
+        """Bring the decoder back after it was closed; where that fails, the next request tries again.
+
+        Raises:
+            EngineError: it cannot be had now.
+        """
+        chosen = choose(self.stored, *self.asked)
         self._decoder, self._window, self._native = chosen.decoder, Window(chosen.decoder), chosen.native
         self.backend, self.backend_reason = chosen.backend, chosen.reason
         self._attached = None

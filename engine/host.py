@@ -6,6 +6,7 @@ word, as they say none of it in one place.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 from pathlib import Path
 from typing import Literal
@@ -74,15 +75,21 @@ def memory_needed(config: GPTConfig, dtype: str) -> int:
     return config.n_weights * BYTES[dtype] + cache_bytes(config, dtype) + max(loading, reading) + WORKSPACE
 
 
-def return_freed_memory() -> None:
+def keep_nothing_freed() -> None:
     """From now on let what is freed of some size go back to the system at once. glibc raises its threshold for that
     with every large block that is freed, and would keep up to 32 MB each, a hundred in all after a teaching."""
-    try:
-        libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_THRESHOLD, LARGE)
-        libc.mallopt(M_TRIM_THRESHOLD, 2 * LARGE)
-    except (OSError, AttributeError, TypeError):  # another C library: it has rules of its own
-        pass
+    _libc("mallopt", M_MMAP_THRESHOLD, LARGE)
+    _libc("mallopt", M_TRIM_THRESHOLD, 2 * LARGE)
+
+
+def return_freed_memory() -> None:
+    """Give back to the system what lies free between blocks that are in use."""
+    _libc("malloc_trim", 0)
+
+
+def _libc(name: str, *arguments: int) -> None:
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library has rules of its own
+        getattr(ctypes.CDLL(None), name)(*arguments)
 
 
 def cache_bytes(config: GPTConfig, dtype: str) -> int:

@@ -17,12 +17,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from engine.adapter import taught_blocks
+from engine.checkpoint import read_model
+from engine.folder import Stored
+from engine.host import keep_nothing_freed
 from engine.lesson import Lesson, TeachParams
-from engine.model import GPT
+from engine.model import GPT, attach_units
 from engine.shape import GPTConfig, UnitGroup
 from engine.tokenizer import Tokenizer
 
-MAX_BYTES = 48 << 20  # of what is kept for the gradient of texts trained on at once: 40 would need 250 MB on ember
+MAX_BYTES = 24 << 20  # of what is kept for the gradient of texts trained on at once: 40 would need 250 MB on ember
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,21 @@ class Adam:
         torch._foreach_addcmul_(self.square, grads, grads, 1 - b2)
         scale = [v.sqrt().div_((1 - b2**self.steps) ** 0.5).add_(self.eps) for v in self.square]
         torch._foreach_addcdiv_(self.params, self.mean, scale, -lr / (1 - b1**self.steps))
+
+
+def borrow_model(stored: Stored, style: Sequence[UnitGroup | None] | None, threads: int | None) -> GPT:
+    """The model of a folder as it is taught: stored in half precision, computed in float32, wearing its style.
+
+    Raises:
+        WeightsError: the folder is damaged.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    keep_nothing_freed()
+    model = read_model(stored.config, stored.files, "float16")
+    model.widened = True
+    attach_units(model, "long_term", style)
+    return model
 
 
 def train_units(

@@ -26,29 +26,47 @@ class TorchDecoder:
         return cls(read_model(stored.config, stored.files, dtype))
 
     def __init__(self, model: GPT) -> None:
-        self.model, self.config = model, model.config
-        self._cache = KVCache(model.config, model.embedding.weight.dtype)
+        self.config = model.config
+        self._held: tuple[GPT, KVCache] | None = model, KVCache(model.config, model.embedding.weight.dtype)
+
+    @property
+    def model(self) -> GPT:
+        return self._open()[0]
 
     @property
     def length(self) -> int:
-        return self._cache.length
+        return self._open()[1].length
+
+    @property
+    def closed(self) -> bool:
+        return self._held is None
+
+    def close(self) -> None:
+        self._held = None
+
+    def _open(self) -> tuple[GPT, KVCache]:
+        if self._held is None:
+            raise EngineError("The model was closed; load the weights again.")
+        return self._held
 
     @torch.inference_mode()
     def rows(self, ids: Sequence[int], *, every: bool = False) -> Floats:
-        out = self.model(torch.tensor([list(ids)]), cache=self._cache, last_only=not every)  # (1, T) -> (1, T or 1, V)
+        model, cache = self._open()
+        out = model(torch.tensor([list(ids)]), cache=cache, last_only=not every)  # (1, T) -> (1, T or 1, V)
         rows: Floats = out[0].float().numpy()
         return rows
 
     def truncate(self, length: int) -> None:
-        self._cache.length = length
+        self._open()[1].length = length
 
     @torch.inference_mode()
     def drop(self, start: int, end: int) -> None:
         """Positions are angles: a key that moves forward is turned back by as much (Su et al. 2021)."""
-        cos, sin = self.model.cos, self.model.sin
+        model, cache = self._open()
+        cos, sin = model.cos, model.sin
         if cos is None or sin is None:
             raise EngineError("Learned positions cannot move; read the text again.")
-        cache, by, last = self._cache, end - start, self._cache.length
+        by, last = end - start, cache.length
         k = cache.k[:, :, end:last].float()  # (n_layer, K, n, D)
         cache.k[:, :, start : last - by] = rotate(k, cos[by], -sin[by]).to(cache.k.dtype)
         cache.v[:, :, start : last - by] = cache.v[:, :, end:last].clone()
@@ -65,6 +83,3 @@ class TorchDecoder:
             words.sum()
             read += words.nbytes
         return read
-
-    def close(self) -> None:
-        pass  # freed with the object

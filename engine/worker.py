@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 
 from engine.decoder import bytes_needed
 from engine.errors import EngineClosedError, EngineError, QueueFullError
-from engine.folder import read_config
+from engine.folder import check_values, read_config
 from engine.generation import Engine, EngineInfo, Generated, Taught
-from engine.host import free_bytes
+from engine.host import free_bytes, return_freed_memory
 from engine.job import Job
 from engine.lesson import Lesson, TeachParams
 from engine.prompt import Context
@@ -114,6 +114,9 @@ class Worker:
             needed, free = bytes_needed(read_config(folder), asked.backend, asked.compute_dtype), free_bytes()
             told = f", and {free >> 20:,} MB are free" if free is not None else ""
             job.give(f"reading and checking the weights, which take {needed >> 20:,} MB{told}")
+            check_values(folder)
+            self._engine.close()  # never two models in memory; should the new one fail, the old one is read again
+            return_freed_memory()
             fresh = Engine.load(folder, **asked._asdict())
             try:
                 job.give("trying them out")
@@ -121,8 +124,7 @@ class Worker:
             except BaseException:
                 fresh.close()
                 raise
-            old, self._engine = self._engine, fresh
-            old.close()
+            self._engine = fresh
             return fresh.info
 
         return self._submit(run)

@@ -259,6 +259,10 @@ class Kernel:
         """As many as were asked for, or as the system gave."""
         return int(self._library.kernel_threads(self._open()))
 
+    @property
+    def closed(self) -> bool:
+        return self._handle is None
+
     def close(self) -> None:
         """Give the memory back; calls raise KernelError afterwards, but for this one."""
         if self._handle:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -107,7 +108,11 @@ async def test_swap_changes_what_is_served_and_a_bad_one_changes_nothing(
     with pytest.raises(WeightsError):
         await worker.swap(broken).result()
     assert (await worker.generate(TEXT, SHORT).result()).text == first
-    info = await worker.swap(other_tiny_weights).result()
+    swap = worker.swap(other_tiny_weights)
+    info = await swap.result()
+    assert re.match(
+        r"reading and checking the weights, which take \d+ MB, and [\d,]+ MB are free", [p async for p in swap][0]
+    )
     assert worker.engine_info == info
     assert info.name == "other-tiny"
     assert (await worker.generate(TEXT, SHORT).result()).text != first
