@@ -51,7 +51,8 @@ def orthogonalize(matrix: Tensor, steps: int = 5) -> Tensor:
     x = x / (x.norm() + 1e-7)
     for _ in range(steps):
         gram = x @ x.T  # (m, n) -> (m, m)
-        x = a * x + (b * gram + c * gram @ gram) @ x  # (m, n)
+        mixed = torch.addmm(gram, gram, gram, beta=b, alpha=c)  # (m, m)
+        x = torch.addmm(x, mixed, x, beta=a)  # (m, n)
     result: Tensor = (x.T if tall else x).to(matrix.dtype)
     return result
 
