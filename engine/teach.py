@@ -25,6 +25,7 @@ from engine.model import GPT, attach_units
 from engine.shape import GPTConfig, UnitGroup
 from engine.tokenizer import Tokenizer
 
+SMALL = 10_000_000  # weights; fewer are taught within 350 MB anyway, in half the time that being frugal takes
 MAX_BYTES = 24 << 20  # of what is kept for the gradient of texts trained on at once: 40 would need 250 MB on ember
 
 
@@ -62,7 +63,8 @@ def borrow_model(stored: Stored, style: Sequence[UnitGroup | None] | None, threa
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    keep_nothing_freed()
+    if stored.config.n_weights > SMALL:
+        keep_nothing_freed()
     model = read_model(stored.config, stored.files, "float16")
     model.widened = True
     attach_units(model, "long_term", style)
