@@ -77,8 +77,8 @@ def memory_needed(config: GPTConfig, dtype: str) -> int:
 
 def keep_nothing_freed() -> None:
     """From now on let what is freed of some size go back to the system at once. glibc raises its threshold for that
-    with every large block that is freed, and would keep up to 32 MB each, a hundred in all after a teaching. It costs time:
-    each block comes with page faults."""
+    with every large block that is freed, and would keep up to 32 MB each, a hundred in all after a teaching. It costs
+    time: each block comes with page faults."""
     _libc("mallopt", M_MMAP_THRESHOLD, LARGE)
     _libc("mallopt", M_TRIM_THRESHOLD, 2 * LARGE)
 
