@@ -76,19 +76,26 @@ def choose(
     """
     if backend == "torch" or dtype is not None:
         return torch_decoder(stored, dtype, threads, "it was asked for")
-    there, reason = available()
-    known = unknown(stored.config) if there else reason
-    if known is None and backend == "auto" and isas()[0] == PLAIN:
-        known = "this CPU has none of the instructions that make the kernel faster than torch"
-    if known is None:
+    problem = against_kernel(stored.config, backend)
+    if problem is None:
         try:
             return native_decoder(stored, 8 if backend == "int8" else 16, threads)
         except KernelError as error:
-            known = str(error)
+            problem = str(error)
     if backend != "auto":
-        raise EngineError(f"The native kernel cannot serve these weights here ({known}); ask for torch instead.")
-    log.warning("torch decodes, as the native kernel cannot: %s", known)
-    return torch_decoder(stored, None, threads, known)
+        raise EngineError(f"The native kernel cannot serve these weights here ({problem}); ask for torch instead.")
+    log.warning("torch decodes, as the native kernel cannot: %s", problem)
+    return torch_decoder(stored, None, threads, problem)
+
+
+def against_kernel(config: GPTConfig, backend: Backend) -> str | None:
+    """Why the kernel does not serve a model of this shape here; None where it does."""
+    there, reason = available()
+    if not there:
+        return reason
+    if backend == "auto" and isas()[0] == PLAIN:
+        return "this CPU has none of the instructions that make the kernel faster than torch"
+    return unknown(config)
 
 
 def native_decoder(stored: Stored, bits: Literal[8, 16], threads: int | None = None) -> Chosen:
@@ -105,15 +112,16 @@ def native_bytes(config: GPTConfig, bits: Literal[8, 16], threads: int) -> int:
     return Kernel.bytes_needed(config, bits=bits, threads=threads) + 2 * SLICE_BYTES
 
 
-def bytes_needed(config: GPTConfig, backend: Backend = "auto", dtype: DtypeName | None = None) -> int:
+def bytes_needed(
+    config: GPTConfig, backend: Backend = "auto", dtype: DtypeName | None = None, threads: int | None = None
+) -> int:
     """What `choose` will take for weights of this shape, before any of it is taken.
 
     Raises:
-        WeightsError: it is more than there is.
+        WeightsError: torch would decode, and it is more than there is.
     """
-    native = available()[0] and unknown(config) is None and backend != "torch" and dtype is None
-    if native:
-        return native_bytes(config, 8 if backend == "int8" else 16, cores())
+    if backend != "torch" and dtype is None and against_kernel(config, backend) is None:
+        return native_bytes(config, 8 if backend == "int8" else 16, threads or cores())
     return memory_needed(config, fitting_dtype(config, dtype))
 
 

@@ -32,6 +32,7 @@ from engine.window import Window
 from engine.writing import write
 
 if TYPE_CHECKING:  # torch is 200 MB that a process with the kernel does without until somebody teaches
+    from engine.model import GPT
     from engine.teach import TrainedUnits
 
 log = logging.getLogger(__name__)
@@ -100,17 +101,17 @@ class Engine:
         drafts: whether guesses of what follows are verified several at a time. It changes the speed and nothing else.
     """
 
-    def __init__(self, stored: Stored, chosen: Chosen, *, asked: Asked | None = None) -> None:
-        self.stored, self.asked = stored, asked or Asked()
+    def __init__(
+        self, stored: Stored, chosen: Chosen, asked: Asked, style: list[UnitGroup | None] | None = None
+    ) -> None:
+        self.stored, self.asked = stored, asked
         self.config, self.tokenizer, self.base_id = stored.config, stored.tokenizer, stored.base_id
-        self.backend, self.backend_reason = chosen.backend, chosen.reason
-        self._decoder, self._window = chosen.decoder, Window(chosen.decoder)
         self._table = DraftTable.load(stored.folder, self.config.vocab_size)
-        self._native = chosen.native
         self.drafts = chosen.native  # eager torch gains nothing by them
         self.pack: PackCard | None = None  # the style that is in the long-term units
-        self._style: list[UnitGroup | None] | None = None
+        self._style = style
         self._attached: str | None = None  # digest of the adapter in the session units
+        self._use(chosen)
         self._replay: list[list[int]] | None = None
         control = (self.tokenizer.control[MEMORY], self.tokenizer.control[STORY], self.tokenizer.token_id(UNKNOWN))
         beyond = range(self.tokenizer.vocab_size, self.config.vocab_size)  # padding rows of some foreign models
@@ -148,10 +149,8 @@ class Engine:
         stored = open_weights(folder, n_long_term=room, n_session=asked.n_session or SESSION_UNITS)
         style = widened(load_pack(pack, stored.config, stored.base_id), room) if pack is not None else None
         asked_for = Asked(backend, compute_dtype, threads)
-        engine = cls(stored, choose(stored, *asked_for), asked=asked_for)
-        if style is not None:
-            engine._decoder.attach(style, "long_term")
-            engine._style, engine.pack = style, card
+        engine = cls(stored, choose(stored, *asked_for), asked_for, style)
+        engine.pack = card
         return engine
 
     @property
@@ -167,8 +166,8 @@ class Engine:
             rating="mature" if self.pack and self.pack.rating == "mature" else str(card.get("rating", "unknown")),
             folder=self.stored.folder,
             card=card,
-            backend=self.backend,
-            backend_reason=self.backend_reason,
+            backend=self._chosen.backend,
+            backend_reason=self._chosen.reason,
         )
 
     @property
@@ -277,21 +276,20 @@ class Engine:
         """Training needs the torch model. Where the kernel serves, that is read again from the folder and takes the
         kernel's place for as long, since the host may have no room for both and what training needs."""
         from engine.teach import borrow_model, train_units
+        from engine.torch_decoder import TorchDecoder
 
-        self._window.forget()
-        if not isinstance(self._decoder, Kernel):
-            model = self._decoder.model  # type: ignore[attr-defined]  # the torch path's
+        def train(model: GPT) -> TrainedUnits:
             return train_units(
                 model, self.tokenizer, lessons, replay, params, on_progress=on_progress, cancelled=cancelled
             )
+
+        if isinstance(self._decoder, TorchDecoder):
+            return train(self._decoder.model)
         if self.stored.files.sha256() != self.base_id:
             raise WeightsError(f"{self.stored.folder} has changed since it was loaded; activate the weights again.")
         self._decoder.close()
         try:
-            return train_units(
-                borrow_model(self.stored, self._style, self.asked.threads),
-                self.tokenizer, lessons, replay, params, on_progress=on_progress, cancelled=cancelled,
-            )  # fmt: skip
+            return train(borrow_model(self.stored, self._style, self.asked.threads))
         finally:
             return_freed_memory()
             self._serve()
@@ -302,9 +300,11 @@ class Engine:
         Raises:
             EngineError: it cannot be had now.
         """
-        chosen = choose(self.stored, *self.asked)
-        self._decoder, self._window, self._native = chosen.decoder, Window(chosen.decoder), chosen.native
-        self.backend, self.backend_reason = chosen.backend, chosen.reason
+        self._use(choose(self.stored, *self.asked))
+
+    def _use(self, chosen: Chosen) -> None:
+        """Decode with this from now on; nothing is attached to it but the style."""
+        self._chosen, self._decoder, self._window = chosen, chosen.decoder, Window(chosen.decoder)
         self._attached = None
         self._decoder.attach(self._style, "long_term")
 

@@ -91,6 +91,15 @@ class UnitGroup(NamedTuple):
     down: Any  # (C, r)
 
 
+def as_array(values: Any) -> NDArray[Any]:
+    """Values of torch, which need not be a module that is loaded, or of numpy as numpy has them: it knows no BF16."""
+    if not hasattr(values, "detach"):
+        return np.asarray(values)
+    values = values.detach()
+    array: NDArray[Any] = (values.float() if str(values.dtype) == "torch.bfloat16" else values).numpy()
+    return array
+
+
 def rotary_angles(config: GPTConfig) -> tuple[Floats, Floats]:
     """cos and sin of every position's angles, each (block_size, D).
 

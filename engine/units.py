@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from engine.errors import AdapterError
-from engine.shape import GPTConfig, UnitGroup
+from engine.shape import GPTConfig, UnitGroup, as_array
 
 MAX_HEADER_BYTES = 1 << 20
 NO_ENTRY = (ValueError, KeyError, TypeError, RecursionError)  # what `read_entry` raises, and an entry of other contents
@@ -49,9 +49,8 @@ def dump_units(groups: Sequence[UnitGroup | None], key: str, about: str) -> byte
 
 def half(values: Any) -> Any:
     """Values of torch or numpy as float16 of numpy."""
-    detached = values.detach().float().numpy() if hasattr(values, "detach") else values
     with np.errstate(over="ignore"):  # what becomes infinite is refused where it is read
-        return detached.astype(np.float16)
+        return as_array(values).astype(np.float16)
 
 
 def read_entry(blob: bytes, key: str, max_bytes: int) -> Any:

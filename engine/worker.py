@@ -111,7 +111,7 @@ class Worker:
 
         def run(job: Job[EngineInfo]) -> EngineInfo:
             asked = self._engine.asked
-            needed, free = bytes_needed(read_config(folder), asked.backend, asked.compute_dtype), free_bytes()
+            needed, free = bytes_needed(read_config(folder), *asked), free_bytes()
             told = f", and {free >> 20:,} MB are free" if free is not None else ""
             job.give(f"reading and checking the weights, which take {needed >> 20:,} MB{told}")
             check_values(folder)

@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.errors import KernelError
 from engine.kernel.library import ACTIVATIONS, PARTS, Shape, address, check, isas, library, unknown
-from engine.shape import Floats, GPTConfig, UnitGroup, UnitKind, rotary_angles
+from engine.shape import Floats, GPTConfig, UnitGroup, UnitKind, as_array, rotary_angles
 
 if TYPE_CHECKING:  # torch is 200 MB that a process with the kernel does without
     from torch import Tensor
@@ -91,30 +91,17 @@ class Kernel:
         Raises:
             KernelError: as of the constructor, or a weight is no number that FP16 holds.
         """
+        from engine.native import place_of
+        from engine.tensor_views import tensor_views
+
         kernel = cls(model.config, bits=bits, group=group, threads=threads, isa=isa)
         F, U = model.config.n_ffn, model.config.n_units
-        kernel.put("embedding", 0, model.embedding.weight)
-        if not model.config.tie_embeddings:
-            kernel.put("head", 0, model.head.weight)
-        kernel.put("final_norm", 0, model.norm.weight)
-        for i, block in enumerate(model.layers()):
-            attention, feed_forward = block.attention, block.feed_forward
-            gate_up, down, bias = feed_forward.gate_up, feed_forward.down, feed_forward.gate_up.bias
-            if bias is not None and (bias[F:U].any() or bias[U + F :].any()):
-                raise KernelError("Biases of spare units run on torch.")
-            for name, tensor in (
-                ("attention_norm", block.attention_norm.weight),
-                ("qkv", attention.qkv.weight), ("qkv_bias", attention.qkv.bias),
-                ("out", attention.out.weight), ("out_bias", attention.out.bias),
-                ("q_norm", attention.q_norm.weight if attention.q_norm is not None else None),
-                ("k_norm", attention.k_norm.weight if attention.k_norm is not None else None),
-                ("ffn_norm", block.feed_forward_norm.weight),
-                ("gate", gate_up.weight[:F]), ("up", gate_up.weight[U : U + F]), ("down", down.weight[:, :F]),
-                ("gate_bias", bias[:F] if bias is not None else None),
-                ("up_bias", bias[U : U + F] if bias is not None else None), ("down_bias", down.bias),
-            ):  # fmt: skip
-                if tensor is not None:
-                    kernel.put(name, i, tensor)
+        biases = [block.feed_forward.gate_up.bias for block in model.layers()]
+        if any(bias is not None and (bias[F:U].any() or bias[U + F :].any()) for bias in biases):
+            raise KernelError("Biases of spare units run on torch.")
+        for name, tensor in tensor_views(model).items():
+            place = place_of(name, model.config)
+            kernel.put(place.part, place.layer, tensor, place.first_row)
         for kind in ("long_term", "session"):
             kernel.attach([block.feed_forward.group(kind) for block in model.layers()], kind)
         return kernel
@@ -134,7 +121,7 @@ class Kernel:
         Raises:
             KernelError: the model has no such part, rows or columns do not fit, or a number is none that FP16 holds.
         """
-        handle, values = self._open(), as_array(tensor)
+        handle, values = self._open(), readable(tensor)
         what = f"{part} of layer {layer}, a tensor {tuple(values.shape)} at row {first_row}"
         vector = values.ndim == 1
         if part not in PARTS or values.ndim not in (1, 2) or not values.size or values.dtype.kind != "f":
@@ -174,7 +161,7 @@ class Kernel:
                 continue
             if [tuple(part.shape) for part in group] != [(count, C), (count, C), (C, count)]:
                 raise KernelError(f"These units have another shape; the model has room for {count} of width {C}.")
-            parts = tuple(np.ascontiguousarray(as_array(part), dtype=np.float32) for part in group)
+            parts = tuple(np.ascontiguousarray(readable(part), dtype=np.float32) for part in group)
             if count and not all(np.abs(part).max() <= MOST_HALF for part in parts):  # nor is a NaN
                 raise KernelError("These units hold numbers that FP16 cannot; train them again.")
             ready.append(parts)
@@ -289,14 +276,11 @@ class Kernel:
         check(code, f"these tokens (ids lie between 0 and {self.config.vocab_size - 1})")
 
 
-def as_array(values: Any) -> Any:
-    """Values of torch, which need not be a module that is loaded, or of numpy as numpy has them."""
-    if not hasattr(values, "detach"):
-        return np.asarray(values)
-    if values.device.type != "cpu" or str(values.layout) != "torch.strided":
+def readable(values: Any) -> Any:
+    """Values of torch or numpy as an array of numpy."""
+    if hasattr(values, "detach") and (values.device.type != "cpu" or str(values.layout) != "torch.strided"):
         raise KernelError(f"These values are {values.layout} on {values.device}; bring them to the CPU, and whole.")
-    values = values.detach()
-    return (values.float() if str(values.dtype) == "torch.bfloat16" else values).numpy()  # numpy has no BF16
+    return as_array(values)
 
 
 def _shape(config: GPTConfig, bits: int, group: int, threads: int) -> Shape:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
-from ctypes import byref, c_float, c_uint8
+from collections.abc import Iterable, Sequence
+from ctypes import Array, byref, c_float, c_uint8
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -31,10 +31,8 @@ class NativeSampler:
         if not 0 < vocab < 2**24 or not all(0 <= i < vocab for i in (*never, *(penalized or ()))):
             raise KernelError(f"An id lies outside of a vocabulary of {vocab}; take the model's own tokenizer.")
         self.vocab = vocab
-        self._never = (c_uint8 * vocab)()
-        for i in never:
-            self._never[i] = 1
-        self._penalized = None if penalized is None else (c_uint8 * vocab)(*(i in penalized for i in range(vocab)))
+        self._never = flags(vocab, never)
+        self._penalized = None if penalized is None else flags(vocab, penalized)
         self._room = (c_float * (2 * vocab))()
         self._sampling = Sampling()
         self._pointer = byref(self._sampling)
@@ -86,3 +84,11 @@ class NativeSampler:
         if row.size != self.vocab:
             raise KernelError(f"There are {row.size} probabilities for a vocabulary of {self.vocab}.")
         return int(self._library.sampler_draw(address(row), self.vocab, uniform))
+
+
+def flags(vocab: int, ids: Iterable[int]) -> Array[c_uint8]:
+    """(V,) bytes, 1 for each of these ids."""
+    marked = (c_uint8 * vocab)()
+    for i in ids:
+        marked[i] = 1
+    return marked
