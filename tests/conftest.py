@@ -18,9 +18,19 @@ SAMPLE = (
 
 
 def write_tiny_weights(
-    folder: Path, seed: int, *, block_size: int = 128, n_layer: int = 2, n_embd: int = 32, name: str | None = None
+    folder: Path,
+    seed: int,
+    *,
+    block_size: int = 128,
+    n_layer: int = 2,
+    n_embd: int = 32,
+    name: str | None = None,
+    endless: bool = False,
 ) -> Path:
-    """A weights folder of random parameters, some 30,000 if not asked otherwise, over a hybrid vocabulary of 300."""
+    """A weights folder of random parameters, some 30,000 if not asked otherwise, over a hybrid vocabulary of 300.
+
+    An endless model never writes the end of a text where it is read greedily, on any machine and with any kernel.
+    """
     tokenizer = train_hybrid([SAMPLE] * 4, 300)
     torch.manual_seed(seed)
     shape = {"block_size": block_size, "n_layer": n_layer, "n_embd": n_embd, "n_ffn": 2 * n_embd}
@@ -29,6 +39,10 @@ def write_tiny_weights(
     for parameter in model.parameters():
         if parameter.dim() == 2:
             torch.nn.init.normal_(parameter, std=0.2)
+    if endless:  # the end's logit is zero, and some other's is above it
+        assert config.tie_embeddings and tokenizer.end_of_text is not None
+        with torch.no_grad():
+            model.embedding.weight[tokenizer.end_of_text] = 0
     save_weights(folder, model, tokenizer, {"name": name or folder.name, "rating": "general"})
     return folder
 

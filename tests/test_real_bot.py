@@ -108,7 +108,9 @@ async def test_a_story_from_its_start_to_sigterm(server: DiscordServer, data_dir
     slow = {
         "MINIATURE_MAX_NEW_TOKENS": str(LONG),
         "MINIATURE_REPETITION_PENALTY": "1",
-        "MINIATURE_WEIGHTS": str(write_tiny_weights(data_dir / "weights" / "slow", 1, n_layer=24, n_embd=256)),
+        "MINIATURE_WEIGHTS": str(
+            write_tiny_weights(data_dir / "weights" / "slow", 1, n_layer=24, n_embd=256, endless=True)
+        ),
     }
     async with start(server, data_dir, **slow) as bot:
         await bot.wait_ready()
