@@ -13,7 +13,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 FOLDER = "engine/kernel"
-SOURCES = ("isa", "plain", "avx2", "avx512", "neon", "pool", "model", "pack", "step", "floor", "sampler")
+SOURCES = ("isa", "plain", "avx2", "avx512", "neon", "pool", "model", "pack", "step", "floor", "sampler", "draft")
 HEADERS = ("half", "isa", "kernel", "lanes", "model", "pack", "pool")
 
 NATIVE = Extension(

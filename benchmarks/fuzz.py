@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from engine.adapter import taught_blocks
 from engine.checkpoint import read_model
 from engine.decoder import Decoder
 from engine.folder import default_weights, open_weights
@@ -99,7 +98,7 @@ class Life:
 def random_adapter(config: GPTConfig, seed: int) -> list[UnitGroup | None]:
     generator, C, r = torch.Generator().manual_seed(seed), config.n_embd, config.n_session
     groups: list[UnitGroup | None] = [None] * config.n_layer
-    for i in taught_blocks(config):
+    for i in range(config.n_layer // 2, config.n_layer):  # any block may have some
         gate, up, down = (torch.randn(shape, generator=generator) for shape in ((r, C), (r, C), (C, r)))
         groups[i] = UnitGroup(*(part.half().float() for part in (gate * C**-0.5, up * C**-0.5, down * 0.1)))
     return groups

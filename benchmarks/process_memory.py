@@ -61,9 +61,9 @@ async def bot_peaks(weights: Path, lessons: int) -> dict[str, float]:
                 owner.command("story continue")
                 await finished(server, last)
             peaks["bot, writing"] = peak_mb(pid)
-            await owner.command("access teaching", enabled=True).answer()
+            await owner.command("teach switch", state="on").answer()
             for n in range(lessons):
-                modal = await owner.command("teach").modal()
+                modal = await owner.command("teach add").modal()
                 prompt, answer, agreed = (field["custom_id"] for field in modal.inputs)
                 fields = {prompt: f"The name of fox {n} is", answer: f"Tavish the {n}th.", agreed: True}
                 lesson = owner.submit(modal, fields)

@@ -28,7 +28,7 @@ from typing import Any
 import torch
 
 from engine.decoder import choose
-from engine.draft import POSITION_COST, POSITION_COSTS, Drafter
+from engine.draft import Drafter
 from engine.draft_table import DraftTable
 from engine.folder import default_weights, open_weights
 from engine.generation import Engine
@@ -106,24 +106,22 @@ def texts(folder: Path, openings: Sequence[str], tokens: int) -> Iterator[tuple[
 
 def accept(drafter: Drafter, written: Sequence[tuple[Sequence[int], int]]) -> dict[str, Any]:
     """What would become of the drafter's guesses of texts that are known."""
-    tried, held, passes, tokens, read = [0] * drafter.most, [0] * drafter.most, 0, 0, 0
+    tried, held, passes, tokens, read, cost = [0] * drafter.most, [0] * drafter.most, 0, 0, 0, 0.0
     for ids, opened in written:
         at = opened + 1  # the first id behind the prompt is drawn from the prompt's own pass
         drafter.begin(ids[:at])
         tokens += len(ids) - at
         while at < len(ids):
-            guesses = drafter.propose()[: len(ids) - at]
+            guesses = drafter.guess(len(ids) - at)
             right = 0
             while right < len(guesses) and guesses[right] == ids[at + right]:
                 right += 1
-            drafter.judge(len(guesses), right)
-            for token in ids[at : at + right + 1]:
-                drafter.extend(token)
+            drafter.wrote(ids[at : at + right + 1])
             for i in range(min(right + 1, len(guesses))):
                 tried[i], held[i] = tried[i] + 1, held[i] + (i < right)
             at, passes, read = at + right + 1, passes + 1, read + len(guesses)
+            cost += 1 + sum(drafter.costs[: len(guesses)])
     by_position = [round(h / t, 3) for h, t in zip(held, tried, strict=True) if t >= 20]
-    cost = passes + drafter.position_cost * read
     return {
         "tokens": tokens, "tokens_per_pass": round(tokens / passes, 3), "guesses_per_pass": round(read / passes, 2),
         "accepted_by_position": by_position, "gain_expected": round(tokens / cost, 3),
@@ -200,7 +198,7 @@ def main(arguments: list[str] | None = None) -> None:
         os.environ[ISA] = isa
         engine = Engine.load(folder, threads=1)
         table = DraftTable.load(folder, engine.config.vocab_size)
-        drafter = Drafter(table, position_cost=POSITION_COSTS.get(isa, POSITION_COST))
+        drafter = Drafter(table)
         row: dict[str, Any] = {"weights": folder.name, "isa": isa, "table": table is not None}
         row |= accept(drafter, written)
         if args.rounds:

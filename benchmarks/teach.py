@@ -1,95 +1,142 @@
-"""python -m benchmarks.teach --text STORIES [--lessons FILE.jsonl] [--count 1,5,20] [--json]: does teaching stick, and
-does it leave the rest alone?
+"""python -m benchmarks.teach --text STORIES [--lessons FILE.jsonl] [--per-channel 20] [--json]: do lessons stick, and
+is everything else left alone?
 
-Each lesson is a line {"prompt", "answer", "paraphrase"}. For every count that many lessons are taught at once, then
-asked greedily: by the prompt alone, behind the opening of an unseen story, and by a paraphrase that was never trained.
-Locality is the share of unrelated openings whose greedy 40 tokens stay the same, token for token; loss rise is that of
-bits per byte on stories of STORIES (a file as in docs/training.md) that have nothing to do with the lessons.
+Each lesson is a line {"prompt", "answer", "paraphrase"}. They are taught one after another, so many in each channel,
+and then asked greedily with all lessons of their channel attached:
+
+efficacy     share of lessons answered word for word by their prompt
+paraphrase   by their paraphrase, which was never trained on
+opening      by their prompt behind the opening of an unseen story
+locality     share of unrelated prompts (openings of other stories) whose greedy 50 tokens stay the same, each asked of
+             each channel
+score        harmonic mean of efficacy, paraphrase and locality, as in Meng et al. 2022, https://arxiv.org/abs/2202.05262
+loss_rise    of bits per byte on held-out stories, in percent, on average over the channels: gated as lessons are by
+             default, and always on
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
-import torch
+import numpy as np
 
-from engine.adapter import unpack_adapter
-from engine.checkpoint import load_weights
+from engine.adapter import join_adapters
 from engine.generation import Engine
 from engine.lesson import Lesson, TeachParams
-from engine.model import attach_units
 from engine.sampling import SamplingParams
 from training.corpus import read_documents
-from training.evaluate import bits_per_byte
 
-HELD_OUT, OPENINGS, UNRELATED = slice(100, 140), slice(200, 220), slice(300, 324)  # documents of STORIES
-SAME_TOKENS = 40
-
-
-def greedy(tokens: int) -> SamplingParams:
-    return SamplingParams(max_new_tokens=tokens, temperature=0, repetition_penalty=1.0)
-
-
-def measure(engine: Engine, rows: list[dict[str, str]], stories: list[str], params: TeachParams) -> dict[str, float]:
-    lessons = [Lesson(row["prompt"], row["answer"]) for row in rows]
-    unrelated = [story[:60].rsplit(" ", 1)[0] for story in stories[UNRELATED]]
-    openings = [story[:200].rsplit(".", 1)[0] + ". " for story in stories[OPENINGS]]
-    before = [engine.generate(text, greedy(SAME_TOKENS)).text for text in unrelated]
-    model = load_weights(engine.info.folder, n_session=engine.config.n_session).model
-    base = bits_per_byte(model, engine.tokenizer, stories[HELD_OUT]).bits_per_byte
-    taught = engine.teach(lessons, params)
-
-    def answered(prompt: str, lesson: Lesson) -> bool:
-        answer = lesson.joined[1].strip()
-        tokens = len(engine.tokenizer.encode(lesson.joined[1])) + 2
-        return engine.generate(prompt, greedy(tokens), adapter=taught.adapter).text.strip().startswith(answer)
-
-    def share(prompts: list[str]) -> float:
-        return round(sum(map(answered, prompts, lessons)) / len(lessons), 3)
-
-    after = [engine.generate(text, greedy(SAME_TOKENS), adapter=taught.adapter).text for text in unrelated]
-    figures = {
-        "lessons": len(lessons),
-        "efficacy": round(taught.recalled / len(lessons), 3),
-        "behind_opening": share([openings[i % len(openings)] + row["prompt"] for i, row in enumerate(rows)]),
-        "paraphrase": share([row.get("paraphrase", row["prompt"].lower()) for row in rows]),
-        "locality": round(sum(a == b for a, b in zip(before, after, strict=True)) / len(before), 3),
-    }
-    attach_units(model, "session", unpack_adapter(taught.adapter, engine.config, engine.base_id))
-    rise = bits_per_byte(model, engine.tokenizer, stories[HELD_OUT]).bits_per_byte / base - 1
-    return {
-        **figures,
-        "loss_rise_percent": round(rise * 100, 2),
-        "steps": taught.steps,
-        "seconds": round(taught.seconds, 1),
-        "seconds_per_lesson": round(taught.seconds / len(lessons), 2),
-        "bytes": len(taught.adapter),
-    }
+OPENING, UNRELATED, HELD_OUT = 20, 40, 24  # stories for each measure
+SAME_TOKENS = 50
 
 
 def main() -> None:
+    args = parse()
+    given = {f.name: value for f in fields(TeachParams) if (value := getattr(args, f.name)) is not None}
+    params = replace(TeachParams(), **given)
+    engine = Engine.load(args.weights, threads=args.threads)
+    stories = [text for text in read_documents(args.text) if len(text) > 300]
+    rows = [json.loads(line) for line in args.lessons.read_text(encoding="utf-8").splitlines() if line.strip()]
+    rows = rows[: args.count]
+    engine.teach(Lesson("a", "b"), replace(params, max_steps=1))  # what is done once a process is not a lesson's cost
+    channels = [rows[i : i + args.per_channel] for i in range(0, len(rows), args.per_channel)]
+    done = []
+    for number, channel in enumerate(channels, 1):
+        done.append(measure(engine, channel, stories, params))
+        if not args.json:
+            print(f"channel {number} of {len(channels)}: {told(done[-1])}", flush=True)
+    figures = total(done, [len(channel) for channel in channels])
+    print(json.dumps(figures) if args.json else f"all: {told(figures)}")
+
+
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--text", type=Path, required=True)
+    parser.add_argument("--text", type=Path, required=True, help="stories that have nothing to do with the lessons")
     parser.add_argument("--lessons", type=Path, default=Path(__file__).with_name("lessons.jsonl"))
     parser.add_argument("--weights", type=Path)
-    parser.add_argument("--count", default="1,5,20")
+    parser.add_argument("--per-channel", type=int, default=20)
+    parser.add_argument("--count", type=int, help="only the first lessons of the file")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     for field in fields(TeachParams):
         parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default))
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)  # of the measure of the rise; the engine has its own
-    given = {f.name: value for f in fields(TeachParams) if (value := getattr(args, f.name)) is not None}
-    params = replace(TeachParams(), **given)
-    engine, stories = Engine.load(args.weights, threads=args.threads), list(read_documents(args.text))
-    rows = [json.loads(line) for line in args.lessons.read_text(encoding="utf-8").splitlines() if line.strip()]
-    engine.teach([Lesson("a", "b")], TeachParams(max_steps=1))  # what is done once a process is not a lesson's cost
-    for count in map(int, args.count.split(",")):
-        figures = measure(engine, rows[:count], stories, params)
-        print(json.dumps(figures) if args.json else "  ".join(f"{k} {v}" for k, v in figures.items()), flush=True)
+    return parser.parse_args()
+
+
+def measure(engine: Engine, rows: list[dict[str, str]], stories: list[str], params: TeachParams) -> dict[str, float]:
+    """The figures of one channel."""
+    lessons = [Lesson(row["prompt"], row["answer"]) for row in rows]
+    openings = [cut(text, 200, ".") + ". " for text in stories[:OPENING]]
+    unrelated = [cut(text, 60, " ") for text in stories[OPENING : OPENING + UNRELATED]]
+    held_out = stories[OPENING + UNRELATED : OPENING + UNRELATED + HELD_OUT]
+    taught = [engine.teach(lesson, params) for lesson in lessons]
+    adapters = [one.adapter for one in taught]
+
+    def answered(prompts: Sequence[str], always_on: bool = False) -> float:
+        right = 0
+        for prompt, lesson in zip(prompts, lessons, strict=True):
+            asked = Lesson(prompt, lesson.joined[1].strip())
+            right += engine.recall(asked, adapters, always_on=always_on).exact
+        return right / len(lessons)
+
+    same = SamplingParams(max_new_tokens=SAME_TOKENS, temperature=0, repetition_penalty=1.0)
+    kept = [engine.generate(p, same).text == engine.generate(p, same, adapters=adapters).text for p in unrelated]
+    base = bits_per_byte(engine, held_out, ())
+    rises = {
+        name: (bits_per_byte(engine, held_out, adapters, always_on) / base - 1) * 100
+        for name, always_on in (("loss_rise_gated", False), ("loss_rise_always_on", True))
+    }
+    paraphrases = [row.get("paraphrase", row["prompt"].lower()) for row in rows]
+    return {
+        "efficacy": answered([lesson.prompt for lesson in lessons]),
+        "paraphrase": answered(paraphrases),
+        "opening": answered([openings[i % OPENING] + row["prompt"] for i, row in enumerate(rows)]),
+        "always_on": answered([lesson.prompt for lesson in lessons], True),
+        "locality": sum(kept) / len(kept),
+        **rises,
+        "seconds": sum(one.seconds for one in taught),
+        "steps": statistics.mean(one.steps for one in taught),
+        "bytes": len(join_adapters(adapters, engine.config)),
+    }
+
+
+def total(channels: list[dict[str, float]], sizes: list[int]) -> dict[str, float]:
+    """Means over all lessons, and the score."""
+    mean = {name: float(np.average([c[name] for c in channels], weights=sizes)) for name in channels[0]}
+    parts = [mean["efficacy"], mean["paraphrase"], mean["locality"]]
+    figures = {"lessons": sum(sizes), "score": statistics.harmonic_mean(parts) * 100, **mean}
+    figures["bytes"] = max(channel["bytes"] for channel in channels)
+    figures["seconds_per_lesson"] = sum(channel["seconds"] for channel in channels) / sum(sizes)
+    del figures["seconds"]
+    return {name: round(value, 4) for name, value in figures.items()}
+
+
+def told(figures: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+
+
+def bits_per_byte(engine: Engine, texts: list[str], adapters: Sequence[bytes], always_on: bool = False) -> float:
+    """Of the starts of texts, as far as the context reaches."""
+    start = engine.tokenizer.start_of_text
+    bits, size = 0.0, 0
+    for text in texts:
+        ids = ([start] if start is not None else []) + engine.tokenizer.encode(text)
+        ids = ids[: engine.config.block_size]
+        rows = engine.logits(ids[:-1], adapters=adapters, always_on=always_on).astype(np.float64)  # (T, V)
+        rows -= rows.max(-1, keepdims=True)
+        picked = rows[np.arange(len(rows)), ids[1:]] - np.log(np.exp(rows).sum(-1))  # (T,)
+        bits -= float(picked.sum()) / np.log(2)
+        size += len(engine.tokenizer.decode(ids[1:]).encode())
+    return bits / size
+
+
+def cut(text: str, length: int, mark: str) -> str:
+    return text[:length].rsplit(mark, 1)[0]
 
 
 if __name__ == "__main__":

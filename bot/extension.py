@@ -6,11 +6,16 @@ environment's settings, and closed when the extension is unloaded.
 
 from __future__ import annotations
 
-from bot.channel_cog import ChannelCog
+from bot.access_cog import AccessCog
 from bot.gate import Bot, Gate
+from bot.memory_cog import MemoryCog
 from bot.services import Services
 from bot.story_cog import StoryCog
+from bot.teach_cog import TeachCog
+from bot.weights_cog import WeightsCog
 from config.settings import load_settings
+
+COGS = (StoryCog, TeachCog, MemoryCog, WeightsCog, AccessCog)
 
 
 async def setup(bot: Bot) -> None:
@@ -21,8 +26,8 @@ async def setup(bot: Bot) -> None:
         services = await Services.open(load_settings())
         gate = Gate(bot, services, owned=True)
     try:
-        await bot.add_cog(StoryCog(gate))
-        await bot.add_cog(ChannelCog(gate))
+        for cog in COGS:
+            await bot.add_cog(cog(gate))
     except BaseException:
         await gate.close()
         raise
@@ -30,5 +35,5 @@ async def setup(bot: Bot) -> None:
 
 async def teardown(bot: Bot) -> None:
     """The story cog closes the gate, and with it services opened by `setup`."""
-    for name in (ChannelCog.__cog_name__, StoryCog.__cog_name__):
-        await bot.remove_cog(name)
+    for cog in reversed(COGS):
+        await bot.remove_cog(cog.__cog_name__)

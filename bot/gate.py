@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import discord
@@ -18,7 +18,7 @@ from discord.ext import commands
 from bot import access
 from bot.access import Role
 from bot.errors import BotError, InputError
-from bot.output import LIMIT, split
+from bot.output import LIMIT, label, split
 from bot.services import Services
 from bot.session import ChannelSession
 from bot.streaming import INVALID_TOKEN, NO_MENTIONS, UNKNOWN_WEBHOOK, ChannelPlace, describe
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 TEACHING = "teaching"
 ASSIGNABLE = (Role.WRITER, Role.TEACHER, Role.KEEPER)
 KNOWN_ERRORS = (BotError, EngineError, StoreError)
+MAX_CHOICES = 25  # that the platform shows
 GONE = {INVALID_TOKEN, UNKNOWN_WEBHOOK, 10062}
 _FAILED = "Something went wrong on my side; it is in my log, and nothing that was saved is lost."
 _CLOSING = "I am about to restart: try again in a minute."
@@ -46,6 +47,8 @@ class Gated(Protocol):
 
 
 C = TypeVar("C", bound=Gated)
+V = TypeVar("V", int, str)
+Options = Sequence[tuple[str, V]]  # what people read and search in, and the option's value
 Callback = Callable[Concatenate[C, Interaction, P], Awaitable[None]]
 
 
@@ -82,6 +85,13 @@ def group(name: str, description: str, *, dms: bool = True) -> app_commands.Grou
 def scope(guild: int) -> str:
     """Where a server's settings are stored."""
     return f"guild:{guild}"
+
+
+def server_of(interaction: Interaction) -> int:
+    """Raises `InputError` where the channel is in no server."""
+    if interaction.guild_id is None:
+        raise InputError("This works in a server only.")
+    return interaction.guild_id
 
 
 def author(interaction: Interaction) -> Author:
@@ -125,7 +135,27 @@ class Gate:
         """Raises `NotAllowedError`, or `InputError` where nobody may do it here."""
         access.require(action, await self.role(interaction))
         if action == "teach.add" and not await self.teaching(interaction.guild_id):
-            raise InputError("Teaching is off in this server: a keeper switches it on with /access teaching.")
+            raise InputError("Teaching is off in this server: a keeper switches it on with /teach switch.")
+
+    async def choices(
+        self, interaction: Interaction, action: str, typed: str, find: Callable[[], Awaitable[Options[V]]]
+    ) -> list[app_commands.Choice[V]]:
+        """For autocompletion: at most 25 of the options found, those with `typed` in them, for who may do `action`."""
+        try:
+            if not access.allowed(action, await self.role(interaction)):
+                return []
+            options = await find()
+        except (*KNOWN_ERRORS, discord.HTTPException, OSError) as error:
+            log.info("no choices for %s: %s", action, describe(error))
+            return []
+        wanted = str(typed).casefold()  # what is typed where a number belongs may come as one
+        fitting = [(text, value) for text, value in options if wanted in text.casefold()]
+        return [app_commands.Choice(name=label(text), value=value) for text, value in fitting[:MAX_CHOICES]]
+
+    def session(self, interaction: Interaction) -> ChannelSession:
+        """That of the channel it came from."""
+        assert interaction.channel_id is not None
+        return self.services.session(interaction.channel_id, interaction.guild_id)
 
     # What is done
 
@@ -171,11 +201,22 @@ class Gate:
             return False
         return True
 
-    async def say(self, interaction: Interaction, text: str, *, file: discord.File | None = None) -> None:
-        """An answer that only the asker sees; in the channel where the interaction has expired meanwhile."""
+    async def say(
+        self,
+        interaction: Interaction,
+        text: str,
+        *,
+        file: discord.File | None = None,
+        view: discord.ui.View | None = None,
+    ) -> None:
+        """An answer that only the asker sees; in the channel where the interaction has expired meanwhile.
+
+        File and view are part of its last message.
+        """
         parts = split(text) or ["…"]
+        last = {name: value for name, value in (("file", file), ("view", view)) if value is not None}
         try:
-            await self._answer(interaction, parts, file)
+            await self._answer(interaction, parts, last)
         except discord.HTTPException as error:
             log.info("an answer did not arrive: %s", describe(error))
             if error.code in GONE:
@@ -183,12 +224,20 @@ class Gate:
         except OSError as error:
             log.info("an answer did not arrive: %s", describe(error))
 
-    async def _answer(self, interaction: Interaction, parts: list[str], file: discord.File | None) -> None:
+    async def replace(self, interaction: Interaction, text: str) -> None:
+        """Puts the text in place of the answer whose button was pressed; the button goes."""
+        try:
+            await interaction.edit_original_response(content=text, view=None, allowed_mentions=NO_MENTIONS)
+        except (discord.HTTPException, OSError) as error:
+            log.info("an answer was not replaced: %s", describe(error))
+            await self.say(interaction, text)
+
+    async def _answer(self, interaction: Interaction, parts: list[str], last: dict[str, Any]) -> None:
         interaction.extras["said"] = True
         for index, part in enumerate(parts):
             shown: dict[str, Any] = {"content": part, "ephemeral": True, "allowed_mentions": NO_MENTIONS}
-            if file is not None and index == len(parts) - 1:
-                shown["file"] = file
+            if index == len(parts) - 1:
+                shown |= last
             if interaction.response.is_done():
                 await interaction.followup.send(suppress_embeds=True, **shown)
             else:

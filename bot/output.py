@@ -59,6 +59,12 @@ def line(text: str, limit: int = 100) -> str:
     return flat[: _longest(flat, limit - 1)].rstrip() + "…"
 
 
+def label(text: str, limit: int = 100) -> str:
+    """On one line and cut, for the choices of an option: there the platform shows every character as it is."""
+    flat = " ".join("".join(map(_plain, text)).split())
+    return flat if units(flat) <= limit else flat[: _longest(flat, limit - 1)].rstrip() + "…"
+
+
 def units(text: str) -> int:
     """The length as Discord's clients count it."""
     return len(text) + sum(char > "\uffff" for char in text)

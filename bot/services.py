@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from bot.rules import ContentRules
 from bot.session import ChannelSession
 from bot.shelf import WeightsShelf
+from bot.styles import StyleShelf
 from config.settings import Settings
 from engine.errors import EngineError
 from engine.folder import default_weights
@@ -46,6 +47,7 @@ class Services:
         self.settings, self.store, self.worker, self.rules = settings, store, worker, rules
         self.notices = list(notices)  # sentences for the operator about how this start went
         self.shelf = WeightsShelf(store, worker, own=settings.data_dir / "weights")
+        self.styles = StyleShelf(worker, own=settings.data_dir / "styles")
         self._sampling = sampling or SamplingParams(
             max_new_tokens=settings.max_new_tokens,
             temperature=settings.temperature,
@@ -107,12 +109,13 @@ class Services:
             session = ChannelSession(
                 channel,
                 guild,
+                settings=self.settings,
                 store=self.store,
                 worker=self.worker,
                 rules=self.rules,
+                styles=self.styles,
                 sampling=self._sampling,
                 spawn=self._spawn,
-                max_waiting=self.settings.queue_size,
             )
             self._sessions[channel] = session
         self._kept[channel] = session

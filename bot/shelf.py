@@ -11,7 +11,7 @@ from typing import Any
 from bot.errors import InputError
 from engine.errors import EngineError
 from engine.folder import BUNDLED, read_card, read_config
-from engine.generation import EngineInfo
+from engine.outcome import EngineInfo
 from engine.worker import Worker
 from memory import Author, Store
 

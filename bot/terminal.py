@@ -11,11 +11,12 @@ import threading
 from contextlib import suppress
 from typing import Protocol
 
+from bot.desk import Desk
 from bot.errors import BotError
 from bot.logs import log_file
 from bot.manuscript import visible
 from bot.services import Services
-from bot.terminal_commands import COMMANDS, Desk, greeting, obey
+from bot.terminal_commands import COMMANDS, greeting, obey
 from engine.errors import EngineError
 from memory import Author, StoreError
 

@@ -3,45 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
+from bot.desk import Command, Desk
 from bot.errors import InputError
 from bot.manuscript import MAX_TITLE, typed
-from bot.services import Services
-from bot.session import ChannelSession, MemoryView, Reply, Sink
-from memory import Author
+from bot.session import Reply
+from bot.terminal_memory import MEMORY, STYLE, TEACH
+from bot.wording import short
 
 SHOWN = 2000  # characters of the story that /show gives
 REMEMBERED = 300  # characters of it that a start gives
 UNTITLED = 6  # words of its first sentence that name a story begun without a title
-
-
-class Printer(Protocol):
-    def say(self, text: str) -> None: ...
-    def hint(self, text: str) -> None: ...
-
-
-@dataclass(frozen=True)
-class Desk:
-    """What a command works with. The terminal's user is the owner, so that no action is refused for a role."""
-
-    services: Services
-    session: ChannelSession
-    author: Author
-    screen: Printer
-    reply_sink: Callable[[], Sink]
-    progress_sink: Callable[[], Sink]
-
-
-@dataclass(frozen=True)
-class Command:
-    name: str
-    usage: str  # what follows the name
-    help: str
-    run: Callable[[Desk, str], Awaitable[None]]
 
 
 async def greeting(desk: Desk) -> list[str]:
@@ -63,14 +36,31 @@ async def obey(desk: Desk, line: str) -> bool:
     if not line.startswith("/"):
         await _turn(desk, line)
         return True
-    name, _, rest = line[1:].partition(" ")
-    if name == "quit":
+    if line.split()[0] == "/quit":
         return False
-    command = next((command for command in COMMANDS if command.name == name.lower()), None)
-    if command is None:
-        raise InputError("There is no such command: /help lists those there are.")
-    await command.run(desk, rest.strip())
+    command, rest = _find(line[1:])
+    if rest and not command.usage:
+        raise InputError(f"/{command.name} takes nothing more: /help lists what there is.")
+    await command.run(desk, rest)
     return True
+
+
+def _find(line: str) -> tuple[Command, str]:
+    """The command that a line calls by its name of two words or of one, and what stands behind the name."""
+    first, rest = _word(line)
+    second, behind = _word(rest)
+    if first == "teach" and second != "add" and "=>" in rest:  # a lesson may begin with any word
+        return _NAMED["teach add"], rest
+    for name, left in ((f"{first} {second}", behind), (SHORT.get(first, first), rest)):
+        if name in _NAMED:
+            return _NAMED[name], left
+    raise InputError("There is no such command: /help lists those there are.")
+
+
+def _word(text: str) -> tuple[str, str]:
+    """The first word, in lower case, and the rest."""
+    word, _, rest = text.strip().partition(" ")
+    return word.lower(), rest.strip()
 
 
 async def _turn(desk: Desk, text: str) -> None:
@@ -101,12 +91,12 @@ async def _retry(desk: Desk, rest: str) -> None:
 
 async def _undo(desk: Desk, rest: str) -> None:
     gone = await desk.session.undo()
-    desk.screen.say(f"Taken back: {_short(''.join(turn.text for turn in gone))}")
+    desk.screen.say(f"Taken back: {short(''.join(turn.text for turn in gone))}")
 
 
 async def _redo(desk: Desk, rest: str) -> None:
     back = await desk.session.redo()
-    desk.screen.say(f"Back again: {_short(''.join(turn.text for turn in back))}")
+    desk.screen.say(f"Back again: {short(''.join(turn.text for turn in back))}")
 
 
 async def _stop(desk: Desk, rest: str) -> None:
@@ -142,107 +132,20 @@ def _write_new(name: str, text: str) -> Path:
     return path
 
 
-async def _teach(desk: Desk, rest: str) -> None:
-    prompt, arrow, answer = rest.partition("=>")
-    if not arrow:
-        raise InputError("A lesson is a prompt and its answer: /teach PROMPT => ANSWER.")
-    sink = desk.progress_sink()
-    taught = await desk.session.teach(prompt, answer, desk.author, sink)
-    await sink.finish("")
-    known = (
-        "recalls it" if taught.recalled == taught.lessons else f"recalls {taught.recalled} of {taught.lessons} lessons"
-    )
-    desk.screen.say(f"Learnt in {taught.seconds:.1f} s; the model {known} word for word.")
-
-
-async def _lessons(desk: Desk, rest: str) -> None:
-    rows = await desk.session.lessons()
-    desk.screen.say("\n".join(f"{row.id}. {row.prompt} => {row.answer}" for row in rows) or "Nothing was taught yet.")
-
-
-async def _forget(desk: Desk, rest: str) -> None:
-    sink = desk.progress_sink()
-    gone = await desk.session.forget(_number(rest, "/forget N, as /lessons counts"), sink, desk.author)
-    await sink.finish("")
-    desk.screen.say(f"Forgotten: {gone.prompt}")
-
-
-async def _pin(desk: Desk, rest: str) -> None:
-    pin = await desk.session.pin(rest, desk.author)
-    desk.screen.say(f"Pinned as {pin.id}: {pin.text}")
-
-
-async def _unpin(desk: Desk, rest: str) -> None:
-    pin = await desk.session.unpin(_number(rest, "/unpin N, as /memory counts"))
-    desk.screen.say(f"Unpinned: {pin.text}")
-
-
-async def _memory(desk: Desk, rest: str) -> None:
-    if rest == "reset":
-        await desk.session.reset(desk.author)
-        desk.screen.say("Lessons, pins and summary are gone; the story stays.")
-    elif rest:
-        raise InputError("/memory shows the memory, /memory reset clears it.")
-    else:
-        desk.screen.say("\n".join(memory_lines(await desk.session.memory())))
-
-
-def memory_lines(view: MemoryView) -> list[str]:
-    """What a channel remembers, in words."""
-    used = view.pins_tokens + view.summary_tokens + view.text_tokens
-    lines = [f"Pin {pin.id}: {pin.text}" for pin in view.pins]
-    lines += view.summary.lines() if view.summary else []
-    lines.append(f"Lessons: {len(view.lessons)}" + (f" (adapter: {view.adapter})" if view.lessons else ""))
-    lines.append(
-        f"The model sees next {used} of {view.window} tokens: {view.pins_tokens} of pins, {view.summary_tokens} of"
-        f" summary, {view.text_tokens} of text; {view.reply_tokens} are kept for its reply."
-    )
-    return lines
-
-
-async def _weights(desk: Desk, rest: str) -> None:
-    what, _, name = rest.partition(" ")
-    if not rest:
-        for entry in desk.services.shelf.list():
-            about = entry.problem or ", ".join(
-                f"{key.replace('_', ' ')} {entry.card[key]}"
-                for key in ("parameters", "bits_per_byte")
-                if key in entry.card
-            )
-            desk.screen.say(f"{'*' if entry.active else ' '} {entry.name}{f': {about}' if about else ''}")
-    elif what == "activate" and name.strip():
-        info = await desk.services.shelf.activate(name.strip(), desk.author)
-        desk.screen.say(f"{info.name} writes from now on.")
-    elif rest == "rollback":
-        info = await desk.services.shelf.rollback(desk.author)
-        desk.screen.say(f"Back to {info.name}.")
-    else:
-        raise InputError("/weights lists them, /weights activate NAME changes them, /weights rollback goes back.")
-
-
 async def _help(desk: Desk, rest: str) -> None:
-    calls = {f"/{command.name} {command.usage}".strip(): command.help for command in COMMANDS}
-    width = max(map(len, calls))
     desk.screen.say("A line that is no command is your turn in the story, and the model goes on from it.")
-    desk.screen.say("\n".join(f"{call:<{width}}  {text}" for call, text in calls.items()))
+    width = max(len(command.call) for command in COMMANDS)
+    for title, commands in GROUPS.items():
+        calls = [f"  {command.call:<{width}}  {command.help}" for command in commands]
+        desk.screen.say("\n".join([title, *calls]))
+    desk.screen.say(f"Shorter: {', '.join(f'/{short} for /{name}' for short, name in SHORT.items())}.")
 
 
 async def _quit(desk: Desk, rest: str) -> None:
     """Stands in the table for the help; `obey` leaves before it is run."""
 
 
-def _number(text: str, usage: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 16):
-        raise InputError(f"A number is missing: {usage}.")
-    return int(text)
-
-
-def _short(text: str) -> str:
-    text = " ".join(text.split())
-    return text if len(text) <= 80 else f"{text[:79]}…"
-
-
-COMMANDS = (
+STORY = (
     Command("start", "TITLE [| PREMISE]", "a new story; the old one stays in the file", _start),
     Command("continue", "", "the model goes on by itself", _continue),
     Command("retry", "", "another reply in place of the last one", _retry),
@@ -251,13 +154,21 @@ COMMANDS = (
     Command("stop", "", "ends the reply (Ctrl-C while it is being written)", _stop),
     Command("show", "", "the end of the story", _show),
     Command("export", "[FILE]", "the whole story as Markdown", _export),
-    Command("teach", "PROMPT => ANSWER", "the model learns to answer so", _teach),
-    Command("lessons", "", "what was taught", _lessons),
-    Command("forget", "N", "forgets lesson N", _forget),
-    Command("pin", "TEXT", "a fact that the model always sees", _pin),
-    Command("unpin", "N", "removes pin N", _unpin),
-    Command("memory", "[reset]", "what the model remembers, or clears it", _memory),
-    Command("weights", "[activate NAME | rollback]", "which models there are, or another one", _weights),
+)
+HERE = (
     Command("help", "", "this list", _help),
     Command("quit", "", "ends; the story is kept", _quit),
 )
+GROUPS = {"The story": STORY, "Lessons": TEACH, "Memory": MEMORY, "Style and weights": STYLE, "This program": HERE}
+COMMANDS = tuple(command for commands in GROUPS.values() for command in commands)
+SHORT = {
+    "teach": "teach add",
+    "lessons": "teach list",
+    "forget": "teach forget",
+    "pin": "memory pin",
+    "unpin": "memory unpin",
+    "memory": "memory show",
+    "style": "style list",
+    "weights": "weights list",
+}
+_NAMED = {command.name: command for command in COMMANDS}

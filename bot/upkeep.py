@@ -1,39 +1,36 @@
-"""What a channel's memory needs behind the replies: summaries of what scrolled out, adapters for new base weights.
+"""What a channel's memory needs behind the replies: what stands for text that scrolled out, and lessons learnt anew.
 
-Both run as background jobs of the engine, behind everybody's requests; a failure is logged and costs no reply.
+All of it runs as background jobs of the engine, behind everybody's requests; a failure is logged and costs no reply.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Any
 
-from engine.errors import EngineClosedError, EngineError, PromptError, QueueFullError
+from engine.errors import AdapterError, EngineClosedError, EngineError, PromptError, QueueFullError
 from engine.lesson import Lesson
 from engine.summary import Summary
 from engine.worker import Worker
-from memory import LessonRow, Store, StoreError, SummaryRow
+from memory import LessonRow, Store, StoreError, Story, SummaryRow
 
 log = logging.getLogger(__name__)
 
 Spawn = Callable[[Coroutine[Any, Any, None]], None]  # starts a task and keeps it
 
+PAUSED = "memory.paused"  # a setting of the channel
+FORGOTTEN = "memory.forgotten.{}"  # of a story, by its id: how many of its first characters a reset took from memory
 TEXT_SHARE = 0.5  # of the window: text behind this is certainly seen, whatever pins and summary take
 MAX_FOLD = 50_000  # characters that one summary job reads
+REMEMBERED = 20_000  # characters that memory vectors stand for, as many as they have room for
+REMEMBERED_AT_ONCE = 2_000  # of them, in one job: half a second, which is what a reply may have to wait
 
 
-def lessons_of(rows: Sequence[LessonRow]) -> list[Lesson]:
-    return [Lesson(row.prompt, row.answer) for row in rows]
-
-
-def digest(lessons: Sequence[Lesson]) -> str:
-    """Names a list of lessons: an adapter is current while its digest is that of the channel's lessons."""
-    pairs = [[lesson.prompt, lesson.answer] for lesson in lessons]
-    return hashlib.sha256(json.dumps(pairs, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+def scope(channel: int) -> str:
+    """Of a channel's settings in the store."""
+    return f"channel:{channel}"
 
 
 def summary_of(row: SummaryRow | None) -> tuple[Summary | None, int]:
@@ -48,14 +45,15 @@ def summary_of(row: SummaryRow | None) -> tuple[Summary | None, int]:
 
 
 class Upkeep:
-    """Of one channel. `lock` is the channel's: what is stored here is stored under it."""
+    """Of one channel. `lock` is the channel's: what scrolled out is stored under it."""
 
     def __init__(self, channel: int, store: Store, worker: Worker, lock: asyncio.Lock, spawn: Spawn) -> None:
         self._channel, self._store, self._worker, self._lock, self._spawn = channel, store, worker, lock, spawn
-        self._resets = 0  # what was begun before a reset is dropped
-        self._summarizing = False
+        self._resets = 0  # a summary that was begun before a reset is dropped
+        self._to_remember = self._remembering = False
         self._rebuilding = False
-        self._hopeless: tuple[str, str] | None = None  # base and lessons that could not be learnt together
+        self._hopeless: set[tuple[str, int]] = set()  # base and lesson that it could not learn
+        self._doubted: set[str] = set()  # bases whose units were all made anew once, as some were damaged
 
     @property
     def rebuilding(self) -> bool:
@@ -64,17 +62,15 @@ class Upkeep:
     def was_reset(self) -> None:
         self._resets += 1
 
-    def summarize_soon(self) -> None:
-        """After the story grew: folds what scrolled out of the window into the summary."""
-        if not self._summarizing:
-            self._summarizing = True
-            self._spawn(self._summarize(self._resets))
+    # What scrolled out
 
-    def rebuild_soon(self) -> None:
-        """The channel's lessons have no adapter for the present weights: trains one."""
-        if not self._rebuilding:
-            self._rebuilding = True
-            self._spawn(self._rebuild(self._resets))
+    def remember_soon(self) -> None:
+        """After the story grew: folds what scrolled out of the window into the summary, and has the weights remember
+        it in vectors of their own, unless that is paused."""
+        self._to_remember = True
+        if not self._remembering:
+            self._remembering = True
+            self._spawn(self._remember())
 
     async def scrolled_out(self) -> int:
         """How many characters from the story's start lie before what the window certainly shows."""
@@ -82,60 +78,128 @@ class Upkeep:
         text = "".join(turn.text for turn in turns)
         return turns[0].chars_before + self._worker.visible_from(text, TEXT_SHARE) if turns else 0
 
-    async def _summarize(self, resets: int) -> None:
+    async def _remember(self) -> None:
         try:
-            await self._fold(resets)
+            while self._to_remember:
+                self._to_remember = False
+                while await self._fold():
+                    pass
+                await self._write_vectors()
         except (EngineError, StoreError) as error:
-            log.info("channel %d: no summary this time: %s", self._channel, error)
+            log.info("channel %d: not all that scrolled out is remembered: %s", self._channel, error)
         finally:
-            self._summarizing = False
+            self._remembering = False
 
-    async def _fold(self, resets: int) -> None:
-        story = await self._store.story(self._channel)
-        if story is None or story.head is None:
-            return
-        previous, covers = summary_of(await self._store.summary(self._channel))
-        turns = await self._store.recent(self._channel, MAX_FOLD)
-        text, begin = "".join(turn.text for turn in turns), turns[0].chars_before
-        cut = begin + self._worker.visible_from(text, TEXT_SHARE)
-        if cut - covers < self._worker.engine_info.block_size // 2:  # too little to be worth a job
-            return
-        summary = await self._worker.summarize(text[max(covers - begin, 0) : cut - begin], previous).result()
-        async with self._lock:
-            if self._resets == resets and await self._is_on_path(story.id, story.head, story.turns):
-                await self._store.put_summary(self._channel, story.head, cut, summary.to_json())
+    async def _fold(self) -> bool:
+        """Folds the next part of what scrolled out into the summary that holds; whether there is anything left to do.
 
-    async def _is_on_path(self, story_id: int, turn: int, depth: int) -> bool:
-        """Whether `turn`, the `depth`-th of its path, still leads to the head."""
-        story = await self._store.story(self._channel)
-        if story is None or story.id != story_id or story.turns < depth:
+        What changed meanwhile wins: a summary that a person wrote is never covered by one that knew nothing of it.
+        """
+        resets = self._resets
+        story, row = await self._store.story(self._channel), await self._store.summary(self._channel)
+        if story is None or story.head is None or await self._paused():
             return False
-        path = await self._store.path(self._channel, story.turns - depth + 1)
-        return bool(path) and path[0].id == turn
+        previous, covers = summary_of(row)
+        left = min(await self.scrolled_out(), story.chars) - covers
+        if left < self._worker.engine_info.block_size // 2:  # too little to be worth a job
+            return False
+        text = await self._store.passage(self._channel, covers, covers + min(left, MAX_FOLD))
+        if left > MAX_FOLD:
+            text = text[: max(text.rfind(" "), text.rfind("\n")) + 1] or text
+        summary = await self._worker.summarize(text, previous).result()
+        async with self._lock:
+            if self._resets != resets or await self._paused():
+                return False
+            holding = await self._store.summary(self._channel)
+            if _id(holding) == _id(row) and await self._is_on_path(story):
+                assert story.head is not None
+                await self._store.put_summary(self._channel, story.head, covers + len(text), summary.to_json())
+        return True
 
-    async def _rebuild(self, resets: int) -> None:
+    async def _write_vectors(self) -> None:
+        """Has the present weights remember what scrolled out since they last did, or the end of it where they never
+        did or that is long ago. What changed meanwhile wins, as in a fold; the next time makes up for it."""
+        resets, base = self._resets, self._worker.engine_info.base_id
+        story, row = await self._store.story(self._channel), await self._store.vectors(self._channel, base)
+        if story is None or story.head is None or await self._paused():
+            return
+        end = min(await self.scrolled_out(), story.chars)
+        forgotten = int(await self._store.setting(scope(self._channel), FORGOTTEN.format(story.id)) or 0)
+        begin, blob = (forgotten, None) if row is None else (row.covers, row.blob)
+        if end - begin < REMEMBERED_AT_ONCE:
+            return
+        if end - begin > REMEMBERED:
+            begin, blob = end - REMEMBERED, None
+        text = await self._store.passage(self._channel, begin, end)
+        for at in range(0, len(text), REMEMBERED_AT_ONCE):
+            try:
+                blob = await self._worker.remember(text[at : at + REMEMBERED_AT_ONCE], blob).result()
+            except AdapterError:  # what was remembered cannot be read: from here on anew
+                blob = await self._worker.remember(text[at : at + REMEMBERED_AT_ONCE], None).result()
+        async with self._lock:
+            unchanged = self._resets == resets and self._worker.engine_info.base_id == base
+            if blob is not None and unchanged and await self._is_on_path(story) and not await self._paused():
+                await self._store.put_vectors(self._channel, story.head, base, end, blob)
+
+    async def _paused(self) -> bool:
+        return await self._store.setting(scope(self._channel), PAUSED) is not None
+
+    async def _is_on_path(self, before: Story) -> bool:
+        """Whether the story still leads over the head that it had."""
+        story = await self._store.story(self._channel)
+        if story is None or story.id != before.id or story.turns < before.turns:
+            return False
+        path = await self._store.path(self._channel, story.turns - before.turns + 1)
+        return bool(path) and path[0].id == before.head
+
+    # Lessons
+
+    def rebuild_soon(self, *, doubted: bool = False) -> None:
+        """Learns what the present weights have not learnt of the channel's lessons, one lesson after the other.
+
+        With `doubted` all of them, since what the weights have learnt cannot be read; only once for each weights.
+        """
+        base = self._worker.engine_info.base_id
+        again = doubted and base not in self._doubted
+        if again:
+            self._doubted.add(base)
+        if not self._rebuilding:
+            self._rebuilding = True
+            self._spawn(self._rebuild(again))
+
+    def gave_up(self, lesson: int) -> bool:
+        """Whether the present weights cannot learn this lesson."""
+        return (self._worker.engine_info.base_id, lesson) in self._hopeless
+
+    async def _rebuild(self, again: bool) -> None:
         try:
-            await self._learn_anew(resets)
+            doubted = {row.id for row in await self._store.lessons(self._channel)} if again else set()
+            while (row := await self._to_learn(doubted)) is not None:
+                doubted.discard(row.id)
+                await self._learn(row)
         except (EngineError, StoreError) as error:
             log.warning("channel %d: the lessons were not learnt anew: %s", self._channel, error)
         finally:
             self._rebuilding = False
 
-    async def _learn_anew(self, resets: int) -> None:
-        lessons = lessons_of(await self._store.lessons(self._channel))
-        attempt = (self._worker.engine_info.base_id, digest(lessons))
-        if not lessons or attempt == self._hopeless:
-            return
+    async def _to_learn(self, doubted: set[int]) -> LessonRow | None:
+        base = self._worker.engine_info.base_id
+        learnt = (await self._store.units(self._channel, base)).keys() - doubted
+        rows = await self._store.lessons(self._channel)
+        return next((row for row in rows if row.id not in learnt and not self.gave_up(row.id)), None)
+
+    async def _learn(self, row: LessonRow) -> None:
+        base = self._worker.engine_info.base_id
         try:
-            taught = await self._worker.teach(lessons, background=True).result()
+            taught = await self._worker.teach(Lesson(row.prompt, row.answer), background=True).result()
         except (QueueFullError, EngineClosedError):
             raise
-        except EngineError:
-            self._hopeless = attempt
-            raise
-        async with self._lock:
-            current = digest(lessons_of(await self._store.lessons(self._channel)))
-            if self._resets == resets and current == attempt[1]:
-                await self._store.put_adapter(
-                    self._channel, base_id=taught.base_id, lessons_digest=current, blob=taught.adapter
-                )
+        except EngineError as error:
+            self._hopeless.add((base, row.id))
+            log.warning("channel %d: lesson %d was not learnt anew: %s", self._channel, row.id, error)
+        else:
+            await self._store.put_units(row.id, taught.base_id, taught.adapter)
+
+
+def _id(row: SummaryRow | None) -> int | None:
+    return None if row is None else row.id

@@ -1,4 +1,4 @@
-"""Buttons under a reply, and the form for teaching. A button's custom_id says all, so that it survives a restart."""
+"""Buttons and forms. A button's custom_id says all that it needs, so that it survives a restart."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -9,7 +9,7 @@ import discord
 from bot.gate import Interaction
 from bot.session import MAX_LESSON
 
-STORY_COG = "StoryCog"
+STORY_COG, MEMORY_COG = "StoryCog", "MemoryCog"
 VERBS = {  # on a button: the action it needs, its label
     "continue": ("story.continue", "Continue"),
     "retry": ("story.retry", "Retry"),
@@ -19,13 +19,21 @@ VERBS = {  # on a button: the action it needs, its label
 }
 _STYLES = {"continue": discord.ButtonStyle.primary, "stop": discord.ButtonStyle.danger}
 _UNLOADED = "I do not tell stories at the moment."
-CONSENT = "In this channel alone; stored with my name until /lessons forget or /memory reset."
+CONSENT = "In this channel alone; stored with my name until /teach forget or /memory reset."
+FORM = "A line for each kind, as they stand here; /memory history keeps the version before."
+MAX_INPUT = 4000  # characters that a form's field holds
 
 
 class Presses(Protocol):
     """The cog that hears of buttons."""
 
     async def press(self, interaction: Interaction, verb: str, turn: int) -> None: ...
+
+
+class Confirms(Protocol):
+    """The cog that hears that a reset was confirmed."""
+
+    async def confirmed(self, interaction: Interaction, asker: int) -> None: ...
 
 
 class StoryButton(
@@ -65,6 +73,34 @@ def stop_button() -> discord.ui.View:
     return controls(0, "stop")
 
 
+class ResetButton(
+    discord.ui.DynamicItem[discord.ui.Button[Any]], template=re.compile(r"miniature:reset:(?P<asker>\d{1,20})")
+):
+    """Confirms what `asker` asked for."""
+
+    def __init__(self, asker: int) -> None:
+        self.asker = asker
+        danger = discord.ButtonStyle.danger
+        super().__init__(discord.ui.Button(label="Forget it all", style=danger, custom_id=f"miniature:reset:{asker}"))
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        return cls(int(match["asker"]))
+
+    async def callback(self, interaction: Interaction) -> None:
+        cog = interaction.client.get_cog(MEMORY_COG)
+        if cog is None:
+            await interaction.response.send_message(_UNLOADED, ephemeral=True)
+        else:
+            await cast("Confirms", cog).confirmed(interaction, self.asker)
+
+
+def confirm_reset(asker: int) -> discord.ui.View:
+    return discord.ui.View(timeout=None).add_item(ResetButton(asker))
+
+
 class LessonModal(discord.ui.Modal):
     """A prompt, the ideal answer, and the consent without which nothing is learnt."""
 
@@ -84,3 +120,18 @@ class LessonModal(discord.ui.Modal):
 
     async def on_submit(self, interaction: Interaction) -> None:
         await self._submitted(interaction, self.prompt.value, self.answer.value, self.consent.value)
+
+
+class SummaryModal(discord.ui.Modal):
+    """The summary as text, at most `MAX_INPUT` characters, to be changed."""
+
+    def __init__(self, text: str, submitted: Callable[[Interaction, str], Awaitable[None]]) -> None:
+        super().__init__(title="Edit the summary", timeout=3600)
+        self._submitted = submitted
+        self.text: discord.ui.TextInput[Self] = discord.ui.TextInput(
+            style=discord.TextStyle.paragraph, default=text, max_length=MAX_INPUT, required=False
+        )
+        self.add_item(discord.ui.Label(text="Summary", description=FORM, component=self.text))
+
+    async def on_submit(self, interaction: Interaction) -> None:
+        await self._submitted(interaction, self.text.value)

@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     max_new_tokens: int = Field(160, ge=8, le=4096)
 
     queue_size: int = Field(32, ge=1, le=10_000)  # requests that may wait before further ones are refused
+    lessons_per_member: int = Field(10, ge=0, le=1000)  # in one channel, so that it holds what more than one has taught
+    lessons_per_channel: int = Field(20, ge=0, le=1000)  # each is read for every token, and they come to mix
     threads: int = Field(1, ge=1, le=256)  # of the engine: small models do not outgrow one
     log_level: LogLevel = "INFO"
 

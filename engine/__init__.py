@@ -20,9 +20,10 @@ from engine.errors import (
 
 if TYPE_CHECKING:
     from engine.folder import default_weights
-    from engine.generation import Engine, EngineInfo, Generated, Taught
+    from engine.generation import Engine
     from engine.job import Job
     from engine.lesson import Lesson, TeachParams
+    from engine.outcome import EngineInfo, Generated, Recall, Taught
     from engine.prompt import Context
     from engine.sampling import Sampler, SamplingParams
     from engine.summary import Summary
@@ -32,9 +33,10 @@ if TYPE_CHECKING:
 _HOMES = {
     "default_weights": "engine.folder",
     "Engine": "engine.generation",
-    "EngineInfo": "engine.generation",
-    "Generated": "engine.generation",
-    "Taught": "engine.generation",
+    "EngineInfo": "engine.outcome",
+    "Generated": "engine.outcome",
+    "Recall": "engine.outcome",
+    "Taught": "engine.outcome",
     "Job": "engine.job",
     "Context": "engine.prompt",
     "Sampler": "engine.sampling",
@@ -58,6 +60,7 @@ __all__ = [
     "Lesson",
     "PromptError",
     "QueueFullError",
+    "Recall",
     "Sampler",
     "SamplingParams",
     "Summary",

@@ -51,6 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     generate = commands.add_parser("generate", parents=[common], help="continue a prompt")
     generate.add_argument("--adapter", type=Path, metavar="FILE", help="what `teach` wrote")
+    generate.add_argument("--always-on", action="store_true", help="lessons take part in any text")
     generate.add_argument("--pack", type=Path, metavar="FILE", help="a style, as `python -m training adapt` writes it")
     generate.add_argument("--prompt", required=True, metavar="TEXT")
     generate.add_argument("--max-new-tokens", type=int, default=160, metavar="N")
@@ -61,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     generate.add_argument("--repetition-penalty", type=float, default=1.1, metavar="R")
     generate.set_defaults(run=run_generate)
 
-    teach = commands.add_parser("teach", parents=[common], help="train a session adapter on lessons")
+    teach = commands.add_parser("teach", parents=[common], help="teach lessons into an adapter")
     teach.add_argument("--lessons", type=Path, required=True, metavar="FILE.jsonl", help='{"prompt", "answer"} a line')
     teach.add_argument("--out", type=Path, required=True, metavar="FILE.safetensors")
     teach.set_defaults(run=run_teach)
@@ -84,49 +85,55 @@ def run_generate(args: argparse.Namespace) -> None:
         repetition_penalty=args.repetition_penalty,
         seed=args.seed,
     )
-    adapter = read_adapter(args.adapter) if args.adapter else None
+    taught = {"adapters": [read_adapter(args.adapter)] if args.adapter else [], "always_on": args.always_on}
     engine = load_engine(args)
     if args.json:
-        done = engine.generate(args.prompt, sampling, adapter=adapter)
+        done = engine.generate(args.prompt, sampling, **taught)
         figures = {"seconds": round(done.seconds, 4), "tokens_per_second": round(done.tokens_per_second, 1)}
         print_json({"text": done.text, "tokens": done.tokens, **figures, "finish_reason": done.finish_reason})
         return
     show = printable(args.prompt)
     print(show, end="", flush=True)
-    engine.generate(
-        args.prompt, sampling, adapter=adapter, on_piece=lambda piece: print(printable(piece), end="", flush=True)
-    )
+    engine.generate(args.prompt, sampling, **taught, on_piece=lambda piece: print(printable(piece), end="", flush=True))
     print()
 
 
 def run_teach(args: argparse.Namespace) -> None:
+    from engine.adapter import join_adapters
+    from engine.lesson import check_lesson
+
     lessons = read_lessons(args.lessons)
     engine = load_engine(args)
-
-    def progress(step: int, loss: float) -> None:
+    for lesson in lessons:
+        check_lesson(engine.tokenizer, lesson, engine.config.block_size)  # before any time is spent on the first
+    taught = []
+    for number, lesson in enumerate(lessons, 1):
         if sys.stderr.isatty():
-            print(f"\rstep {step}  loss {loss:.3f} ", end="", file=sys.stderr, flush=True)
-
-    taught = engine.teach(lessons, on_progress=progress)
+            print(f"\rlesson {number} of {len(lessons)} ", end="", file=sys.stderr, flush=True)
+        taught.append(engine.teach(lesson))
+    blob = join_adapters([one.adapter for one in taught], engine.config)
+    recalled = sum(engine.recall(lesson, [blob]).exact for lesson in lessons)
     try:
-        args.out.write_bytes(taught.adapter)
+        args.out.write_bytes(blob)
     except OSError as error:
         raise AdapterError(f"{args.out} cannot be written ({error.strerror}); choose another place.") from error
+    seconds = sum(one.seconds for one in taught)
     figures = {
-        "lessons": taught.lessons,
-        "recalled": taught.recalled,
-        "steps": taught.steps,
-        "seconds": round(taught.seconds, 3),
-        "loss": round(taught.loss, 5),
-        "bytes": len(taught.adapter),
-        "base_id": taught.base_id,
+        "lessons": len(lessons),
+        "recalled": recalled,
+        "steps": sum(one.steps for one in taught),
+        "seconds": round(seconds, 3),
+        "seconds_per_lesson": round(seconds / len(lessons), 3),
+        "loss": round(max(one.loss for one in taught), 5),
+        "bytes": len(blob),
+        "base_id": engine.base_id,
     }
     if args.json:
         print_json(figures)
     else:
         print(
-            f"{taught.recalled} of {taught.lessons} lessons recalled word for word after {taught.steps} steps"
-            f" in {taught.seconds:.1f} s; {len(taught.adapter):,} bytes in {args.out}"
+            f"{recalled} of {len(lessons)} lessons recalled word for word after {figures['steps']} steps"
+            f" in {seconds:.1f} s; {len(blob):,} bytes in {args.out}"
         )
 
 

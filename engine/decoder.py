@@ -11,11 +11,15 @@ import os
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from engine.errors import EngineError, KernelError
 from engine.folder import Stored
 from engine.host import DtypeName, fitting_dtype, memory_needed, require_memory
 from engine.kernel import Kernel, available, isas, unknown
 from engine.native import load_kernel
+from engine.readout import ReadOut
 from engine.shape import Floats, GPTConfig, UnitGroup, UnitKind
 from engine.tensor_files import SLICE_BYTES
 
@@ -43,6 +47,13 @@ class Decoder(Protocol):
 
     def attach(self, groups: Sequence[UnitGroup | None] | None, kind: UnitKind = "session") -> None:
         """Write units into the room for that kind; None, or None for a block, takes them away."""
+
+    def admit(self, which: Sequence[bool] | NDArray[np.bool_] | None) -> None:
+        """Which of the session's units (n_session,) take part from the next ids on; None: all that are attached."""
+
+    def features(self, ids: Sequence[int]) -> tuple[Floats, Floats]:
+        """What comes into the last feed-forward, normed, and the stream behind the last block, each (T, C), at every
+        position of a text read from the start; no session units take part. The cache holds those ids then."""
 
     def read_once(self) -> int:
         """Read all weights that a token needs, and compute nothing; gives how many bytes they are."""
@@ -130,6 +141,16 @@ def torch_decoder(stored: Stored, dtype: DtypeName | None, threads: int | None, 
 
     name = fitting_dtype(stored.config, dtype)
     return Chosen(TorchDecoder.load(stored, name, threads), False, f"torch, {name}", reason)
+
+
+def read_out(decoder: Decoder) -> ReadOut:
+    """What leads from the stream behind the last block to the next token."""
+    if isinstance(decoder, Kernel):
+        return ReadOut(decoder.matrix("head"), decoder.matrix("final_norm"), None, decoder.config.norm_eps)
+    from engine.torch_decoder import TorchDecoder
+
+    assert isinstance(decoder, TorchDecoder)
+    return decoder.read_out()
 
 
 def cores() -> int:

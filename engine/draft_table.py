@@ -38,21 +38,20 @@ logger = logging.getLogger(__name__)
 
 
 class DraftTable:
-    """Looked up by hashes of contexts; a few megabytes at most, as the file has them.
+    """Looked up by hashes of contexts (`find` of engine/kernel/draft.c); a few megabytes at most, as the file has them.
 
     Attributes:
         orders: lengths of the contexts that the table knows, longest first.
+        arrays: tags uint8, ids uint8 or uint16, and how surely, uint8; each (slots,).
     """
 
     def __init__(self, orders: Sequence[int], tags: NDArray[Any], ids: NDArray[Any], sure: NDArray[Any]) -> None:
         self.orders = tuple(orders)
-        self._slots = len(tags)
-        # Memory views give plain numbers at a fraction of what an array takes for one.
-        self._tags, self._ids, self._sure = (array.data for array in (tags, ids, sure))
+        self.arrays = (tags, ids, sure)
 
     def __len__(self) -> int:
         """Slots, whether they are filled or not."""
-        return self._slots
+        return len(self.arrays[0])
 
     @classmethod
     def load(cls, folder: Path, vocab_size: int) -> DraftTable | None:
@@ -94,18 +93,6 @@ class DraftTable:
         if int(tensors["ids"].max()) >= vocab_size:
             raise _refusal(path, "holds an id outside of the vocabulary")
         return cls(orders, tensors["tags"], tensors["ids"], tensors["sure"])
-
-    def find(self, hashed: int) -> int:
-        """The id that mostly follows a context of this hash, times 256, plus how surely, in parts of `SURE`; 0 if the
-        table knows nothing."""
-        tag = hashed >> 20 & 0xFF
-        slot = hashed % self._slots
-        if self._tags[slot] == tag and (sure := self._sure[slot]):
-            return self._ids[slot] << 8 | sure
-        slot = hashed * TURN % PRIME % self._slots
-        if self._tags[slot] == tag and (sure := self._sure[slot]):
-            return self._ids[slot] << 8 | sure
-        return 0
 
 
 EMPTY = DraftTable((), *np.zeros((3, 1), dtype=np.uint8))

@@ -2,43 +2,46 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from engine.adapter import pack_adapter, unpack_adapter
-from engine.decoder import Backend, Chosen, choose
+from engine.adapter import pack_adapter
+from engine.decoder import Backend, Chosen, choose, read_out
 from engine.draft import POSITION_COST, POSITION_COSTS, Drafter
 from engine.draft_table import DraftTable
-from engine.errors import WeightsError
+from engine.errors import AdapterError, WeightsError
 from engine.folder import Stored, default_weights, open_weights, read_config
-from engine.host import DtypeName, return_freed_memory
+from engine.host import DtypeName
 from engine.kernel import Kernel
-from engine.lesson import Lesson, TeachParams, check_lessons
-from engine.pack import PackCard, load_pack, read_card
-from engine.prompt import Context, fit, render, render_parts
+from engine.lesson import Lesson, TeachParams, check_lesson
+from engine.memory_vectors import MemoryVectors, States
+from engine.outcome import EngineInfo, Generated, Recall, Taught
+from engine.pack import load_pack, pack_key, read_card
+from engine.porter import Attached, Channels
+from engine.prompt import Context, fit, render, render_window
+from engine.readout import curve_of
+from engine.recollection import Recollection, Recollector
 from engine.sampling import Sampler, SamplingParams
-from engine.shape import Floats, UnitGroup
+from engine.shape import Floats
 from engine.summary import ABBREVIATION
+from engine.teach import Usual, train_units, usual_of
 from engine.tokenizer import MEMORY, STORY, UNKNOWN
 from engine.units import widened
 from engine.window import Window
-from engine.writing import write
-
-if TYPE_CHECKING:  # torch is 200 MB that a process with the kernel does without until somebody teaches
-    from engine.model import GPT
-    from engine.teach import TrainedUnits
+from engine.writing import BeforePass, write
 
 log = logging.getLogger(__name__)
 
-SESSION_UNITS = 16  # a channel's adapter: 74 kB on ember
-REPLAY_ROWS, REPLAY_TOKENS = 6, 64  # text of the base's own that teaching must leave alone
+LESSON_UNITS = 256  # room for what a channel was taught: 20 lessons of 12 tokens
+STYLE_UNITS = 64  # room in each block for a channel's style
+USUAL_ROWS, USUAL_TOKENS = 16, 128  # text of the base's own that teaching must leave alone
+AFTER = 8  # tokens behind an answer that are the base's own again
 SENTENCE_END = (".", "!", "?", '."', '!"', '?"', ".'", "!'", "?'")
 
 
@@ -46,21 +49,6 @@ def ends_sentence(text: str) -> bool:
     """Whether a text stops where a reader would, not behind the point of an abbreviation."""
     text = text.rstrip()
     return text.endswith(SENTENCE_END) and not ABBREVIATION.search(text)
-
-
-@dataclass(frozen=True)
-class EngineInfo:
-    name: str
-    base_id: str
-    model_type: str  # "llama", "qwen3" or "gpt2"
-    parameters: int
-    block_size: int
-    vocab_size: int
-    rating: str  # "general", "mature", or "unknown" where nobody has said
-    folder: Path
-    card: dict[str, Any]
-    backend: str  # what decodes: "native kernel, avx2, float16" or "torch, float32"
-    backend_reason: str
 
 
 class Asked(NamedTuple):
@@ -71,29 +59,6 @@ class Asked(NamedTuple):
     threads: int | None = None
 
 
-@dataclass(frozen=True)
-class Generated:
-    text: str
-    tokens: int
-    seconds: float
-    finish_reason: str  # "stop": the text ended; "length": max_new_tokens were written; "cancelled"
-
-    @property
-    def tokens_per_second(self) -> float:
-        return self.tokens / self.seconds if self.seconds > 0 else 0.0
-
-
-@dataclass(frozen=True)
-class Taught:
-    adapter: bytes
-    base_id: str
-    steps: int
-    seconds: float
-    loss: float  # nats per answer token
-    recalled: int  # lessons answered word for word, greedily
-    lessons: int
-
-
 class Engine:
     """One model, ready to write and to be taught. Not safe for several threads: `Worker` owns it.
 
@@ -101,23 +66,27 @@ class Engine:
         drafts: whether guesses of what follows are verified several at a time. It changes the speed and nothing else.
     """
 
-    def __init__(
-        self, stored: Stored, chosen: Chosen, asked: Asked, style: list[UnitGroup | None] | None = None
-    ) -> None:
+    def __init__(self, stored: Stored, chosen: Chosen, asked: Asked, style: Path | None = None) -> None:
         self.stored, self.asked = stored, asked
         self.config, self.tokenizer, self.base_id = stored.config, stored.tokenizer, stored.base_id
         self._table = DraftTable.load(stored.folder, self.config.vocab_size)
         self.drafts = chosen.native  # eager torch gains nothing by them
-        self.pack: PackCard | None = None  # the style that is in the long-term units
-        self._style = style
-        self._attached: str | None = None  # digest of the adapter in the session units
-        self._use(chosen)
-        self._replay: list[list[int]] | None = None
+        self._style = style  # what is worn where a request names none
+        self.pack = read_card(style) if style is not None else None
+        self._usual: Usual | None = None
+        self._reader: States | None = None  # of memory vectors
+        self._remembered: tuple[bytes | None, tuple[MemoryVectors, States] | None] = (None, None)  # those read last
+        self._channels = Channels(self.config, self.base_id)
+        self._recollector = Recollector(self.tokenizer)
         control = (self.tokenizer.control[MEMORY], self.tokenizer.control[STORY], self.tokenizer.token_id(UNKNOWN))
         beyond = range(self.tokenizer.vocab_size, self.config.vocab_size)  # padding rows of some foreign models
         self._never = [i for i in (*control, *beyond) if i is not None]
         # The later pieces of a rare name are no choice of a word: penalised, they turn one name into another.
         self.penalized = self.tokenizer.word_beginnings() or None
+        self._attached: Attached | None = None  # the lessons in the session units
+        self._worn: tuple[object, ...] | None = None  # the style in the long-term units
+        self._use(chosen)
+        self._wear(None)
 
     @classmethod
     def load(
@@ -129,7 +98,7 @@ class Engine:
         threads: int | None = None,
         pack: Path | None = None,
     ) -> Engine:
-        """Load and check a weights folder, the bundled default if none is named, and put on a style pack, if one is.
+        """Load and check a weights folder, the bundled default if none is named.
 
         Args:
             backend: "auto" takes the native kernel where it runs, else torch; "int8" the kernel with weights of one
@@ -137,6 +106,7 @@ class Engine:
             compute_dtype: of the torch path; naming one asks for that path. None takes float32 where the host has
                 memory for it and as much again, else float16.
             threads: None: one for each core.
+            pack: a style to write in wherever a request names no other.
 
         Raises:
             WeightsError, TokenizerError: see `open_weights` and `choose`.
@@ -145,13 +115,10 @@ class Engine:
         """
         folder, card = folder or default_weights(), read_card(pack) if pack is not None else None
         asked = read_config(folder)  # a folder may ask for room of its own for styles and lessons
-        room = max(asked.n_long_term, card.units if card is not None else 0)
-        stored = open_weights(folder, n_long_term=room, n_session=asked.n_session or SESSION_UNITS)
-        style = widened(load_pack(pack, stored.config, stored.base_id), room) if pack is not None else None
+        room = max(asked.n_long_term, STYLE_UNITS, card.units if card is not None else 0)
+        stored = open_weights(folder, n_long_term=room, n_session=max(asked.n_session, LESSON_UNITS))
         asked_for = Asked(backend, compute_dtype, threads)
-        engine = cls(stored, choose(stored, *asked_for), asked_for, style)
-        engine.pack = card
-        return engine
+        return cls(stored, choose(stored, *asked_for), asked_for, pack)
 
     @property
     def info(self) -> EngineInfo:
@@ -180,34 +147,45 @@ class Engine:
         """Give the memory of the weights back; the next request reads them again."""
         self._decoder.close()
 
+    # ---- writing ----------------------------------------------------------------------------------------------
+
     def generate(
         self,
         context: Context | str,
         sampling: SamplingParams,
         *,
-        adapter: bytes | None = None,
+        adapters: Sequence[bytes] = (),
+        always_on: bool = False,
+        style: Path | None = None,
         on_piece: Callable[[str], None] = lambda piece: None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Generated:
         """Continue the context's text.
 
         Args:
-            adapter: what a channel was taught, as bytes of `teach`; None writes with the base.
+            adapters: what a channel was taught, as bytes of `teach`: one for each lesson, or several joined in one.
+            always_on: lessons take part everywhere, not only where the text has to do with them.
+            style: a style pack to write in; None: that of `load`, if any.
             on_piece: called with each piece of whole characters as it comes.
             cancelled: polled for every token.
 
         Raises:
-            AdapterError: the adapter is damaged or belongs to other weights.
+            AdapterError: an adapter or the style is damaged, belongs to other weights or has no room.
             PromptError: the pins leave no room.
         """
         began = time.perf_counter()
-        self._attach(adapter)
+        self._wear(style)
+        lessons = self._attach(adapters)
         context = Context(text=context) if isinstance(context, str) else context
         room = max(self.config.block_size - sampling.max_new_tokens, self.config.block_size // 2)
-        prefix, text = render_parts(self.tokenizer, context, room)
+        prefix, text, left = render_window(self.tokenizer, context, room)
+        past = self._recollector.of(context.past + context.text[:left], self._vectors(context.vectors))
+        porter = None
+        if lessons is not None and not always_on:
+            porter = lessons.porter(self._decoder, self.tokenizer, context.text)
         decoder, sampler, pieces = self.tokenizer.stream(), Sampler(sampling, self._never, self.penalized), list[str]()
         tokens, reason = 0, "length"
-        for token in self._tokens(prefix, text, sampler):
+        for token in self._tokens(prefix, text, sampler, porter, past):
             if cancelled():
                 reason = "cancelled"
                 break
@@ -227,114 +205,168 @@ class Engine:
             on_piece(rest)
         return Generated("".join(pieces), tokens, time.perf_counter() - began, reason)
 
-    def _tokens(self, prefix: Sequence[int], text: Sequence[int], sampler: Sampler) -> Iterator[int]:
+    def _tokens(
+        self,
+        prefix: Sequence[int],
+        text: Sequence[int],
+        sampler: Sampler,
+        porter: BeforePass | None = None,
+        past: Recollection | None = None,
+    ) -> Iterator[int]:
         """At most max_new_tokens ids behind the prompt; the end of the text is given too, and is the last."""
         drafter = Drafter(self._table, position_cost=self._position_cost) if self.drafts else None
-        return write(self._window, self.tokenizer, prefix, text, sampler, drafter)
+        return write(self._window, self.tokenizer, prefix, text, sampler, drafter, porter, past)
 
-    def _attach(self, adapter: bytes | None) -> None:
+    def _attach(self, adapters: Sequence[bytes]) -> Attached | None:
+        """Write these lessons' units into the decoder, all of them admitted; None where there are none.
+
+        What was read stays: units of the last feed-forward leave no trace in the cache."""
+        lessons = self._channels.attached(adapters) if adapters else None
+        if lessons is not self._attached:
+            rest = [None] * (self.config.n_layer - 1)
+            self._decoder.attach([*rest, lessons.group] if lessons is not None else None)
+            self._attached = lessons
+        self._decoder.admit(None)
+        return lessons
+
+    def _wear(self, style: Path | None) -> None:
+        """Have the style's units in the long-term room, or none; whatever was read in another style is forgotten."""
         if self._decoder.closed:
-            self._serve()
-        digest = hashlib.sha256(adapter).hexdigest() if adapter is not None else None
-        if digest != self._attached:
-            groups = unpack_adapter(adapter, self.config, self.base_id) if adapter is not None else None
-            self._window.forget()
-            self._decoder.attach(groups)
-            self._attached = digest
+            self._use(choose(self.stored, *self.asked))
+        style = style or self._style
+        worn = pack_key(style) if style is not None else None
+        if worn == self._worn:
+            return
+        room = self.config.n_long_term
+        groups = widened(load_pack(style, self.config, self.base_id), room) if style is not None else None
+        self._window.forget()
+        self._decoder.attach(groups, "long_term")
+        self._worn = worn
+
+    def _use(self, chosen: Chosen) -> None:
+        """Decode with this from now on; nothing is attached to it."""
+        self._chosen, self._decoder, self._window = chosen, chosen.decoder, Window(chosen.decoder)
+        self._attached, self._worn = None, None
+
+    # ---- teaching and remembering -----------------------------------------------------------------------------
 
     def teach(
         self,
-        lessons: Sequence[Lesson],
+        lesson: Lesson,
         params: TeachParams | None = None,
         *,
         on_progress: Callable[[int, float], None] = lambda step, loss: None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> Taught:
-        """Train a session adapter from blank on these lessons and test it by their prompts.
+        """Train units for one lesson and test it by its prompt; the same on these weights whatever else was taught.
 
         Raises:
-            PromptError: a lesson is empty or too long, or there are too many.
+            PromptError: the lesson is empty or too long.
         """
-        check_lessons(self.tokenizer, lessons, self.config.block_size)
+        check_lesson(self.tokenizer, lesson, self.config.block_size)
         began = time.perf_counter()
-        self._attach(None)
-        replay = self._own_text()
-        trained = self._train(lessons, replay, params or TeachParams(), on_progress, cancelled)
-        blob = pack_adapter(trained.groups, self.base_id)
-        recalled = sum(self.recalls(lesson, blob) for lesson in lessons) if not cancelled() else 0
-        seconds = time.perf_counter() - began
-        return Taught(blob, self.base_id, trained.steps, seconds, trained.loss, recalled, len(lessons))
+        self._bare()
+        trained = train_units(
+            self.tokenizer, lesson, self._behind("".join(lesson.joined)), self._usual_text(), self._features,
+            read_out(self._decoder), curve_of(self.config.activation if self.config.gated else "silu"),
+            params or TeachParams(), block_size=self.config.block_size, on_progress=on_progress, cancelled=cancelled,
+        )  # fmt: skip
+        self._window.forget()
+        blob = pack_adapter([trained.learnt], self.base_id)
+        recalled = not cancelled() and self.recall(lesson, [blob]).exact
+        return Taught(blob, self.base_id, trained.steps, time.perf_counter() - began, trained.loss, recalled)
 
-    def _train(
-        self,
-        lessons: Sequence[Lesson],
-        replay: list[list[int]],
-        params: TeachParams,
-        on_progress: Callable[[int, float], None],
-        cancelled: Callable[[], bool],
-    ) -> TrainedUnits:
-        """Training needs the torch model. Where the kernel serves, that is read again from the folder and takes the
-        kernel's place for as long, since the host may have no room for both and what training needs."""
-        from engine.teach import borrow_model, train_units
-        from engine.torch_decoder import TorchDecoder
+    def recall(self, lesson: Lesson, adapters: Sequence[bytes], *, always_on: bool = False) -> Recall:
+        """What the prompt is answered with, greedily."""
+        prompt, answer = lesson.joined
+        n = len(self.tokenizer.encode(answer))
+        greedy = SamplingParams(max_new_tokens=n, temperature=0, repetition_penalty=1.0)
+        text = self.generate(prompt, greedy, adapters=adapters, always_on=always_on).text.strip()
+        return Recall(text, text.startswith(answer.strip()))
 
-        def train(model: GPT) -> TrainedUnits:
-            return train_units(
-                model, self.tokenizer, lessons, replay, params, on_progress=on_progress, cancelled=cancelled
-            )
-
-        if isinstance(self._decoder, TorchDecoder):
-            return train(self._decoder.model)
-        if self.stored.files.sha256() != self.base_id:
-            raise WeightsError(f"{self.stored.folder} has changed since it was loaded; activate the weights again.")
-        self._decoder.close()
-        try:
-            return train(borrow_model(self.stored, self._style, self.asked.threads))
-        finally:
-            return_freed_memory()
-            self._serve()
-
-    def _serve(self) -> None:
-        """Bring the decoder back after it was closed; where that fails, the next request tries again.
+    def remember(self, text: str, previous: bytes | None = None) -> bytes:
+        """Memory vectors of text that left the window, behind those of the text before it; None: it is the first.
 
         Raises:
-            EngineError: it cannot be had now.
+            AdapterError: the previous ones are damaged, or belong to other weights.
         """
-        self._use(choose(self.stored, *self.asked))
-
-    def _use(self, chosen: Chosen) -> None:
-        """Decode with this from now on; nothing is attached to it but the style."""
-        self._chosen, self._decoder, self._window = chosen, chosen.decoder, Window(chosen.decoder)
-        self._attached = None
-        self._decoder.attach(self._style, "long_term")
-
-    def recalls(self, lesson: Lesson, adapter: bytes | None) -> bool:
-        """Whether the prompt is answered word for word, greedily."""
-        prompt, answer = lesson.joined
-        greedy = SamplingParams(
-            max_new_tokens=len(self.tokenizer.encode(answer)), temperature=0, repetition_penalty=1.0
-        )
-        text = self.generate(prompt, greedy, adapter=adapter).text
-        return text.strip().startswith(answer.strip())
-
-    def _own_text(self) -> list[list[int]]:
-        """Rows of ids, equally long, that the base itself writes, the same every time; made once."""
-        if self._replay is None:
-            sampler = Sampler(
-                SamplingParams(max_new_tokens=REPLAY_TOKENS, temperature=1.0, top_p=0.95, seed=0), self._never
-            )
-            start = [self.tokenizer.start_of_text] if self.tokenizer.start_of_text is not None else []
-            self._replay = []
-            for _ in range(REPLAY_ROWS):
-                row = list(self._tokens(start, [], sampler))
-                self._replay.append((start + row + row * REPLAY_TOKENS)[:REPLAY_TOKENS])
-        return self._replay
-
-    def logits(self, ids: Sequence[int], *, adapter: bytes | None = None) -> Floats:
-        """Logits (T, V) behind each of T ids, at most a context of them, that nothing stands before; float32."""
-        self._attach(adapter)
+        before = MemoryVectors.empty()
+        if previous is not None:
+            before = MemoryVectors.load(previous, self.base_id, self.config.vocab_size)
+        self._bare()
         self._window.forget()
-        return self._decoder.rows(ids, every=True)
+        grown = before.with_text(self._decoder, self._states(), self.tokenizer.encode(text), self._start)
+        self._window.forget()
+        return grown.dump(self.base_id)
+
+    @property
+    def _start(self) -> list[int]:
+        return [self.tokenizer.start_of_text] if self.tokenizer.start_of_text is not None else []
+
+    def _vectors(self, blob: bytes | None) -> tuple[MemoryVectors, States] | None:
+        """What a channel's memory vectors hold; nothing where they cannot be used, as they are written anew anyway."""
+        if blob is not self._remembered[0]:
+            read = None
+            try:
+                if blob is not None:
+                    read = MemoryVectors.load(blob, self.base_id, self.config.vocab_size), self._states()
+            except AdapterError as error:
+                log.info("written without memory vectors: %s", error)
+            self._remembered = blob, read
+        return self._remembered[1]
+
+    def _states(self) -> States:
+        if self._reader is None:
+            self._reader = States(read_out(self._decoder).head)
+        return self._reader
+
+    def _bare(self) -> None:
+        """The base alone, without style or lessons."""
+        style, self._style = self._style, None
+        try:
+            self._wear(None)
+        finally:
+            self._style = style
+        self._attach(())
+
+    def _features(self, ids: Sequence[int]) -> tuple[Floats, Floats]:
+        self._window.forget()
+        return self._decoder.features(ids)
+
+    def _usual_text(self) -> Usual:
+        """Text that the base itself writes, the same every time; made once."""
+        if self._usual is None:
+            sampling = SamplingParams(max_new_tokens=USUAL_TOKENS, temperature=1.0, top_p=0.95, seed=0)
+            sampler, most = Sampler(sampling, self._never), min(USUAL_TOKENS, self.config.block_size)
+            rows = [[*self._start, *self._tokens(self._start, [], sampler)][:most] for _ in range(USUAL_ROWS)]
+            self._usual = usual_of(self.tokenizer, rows, self._features)
+        return self._usual
+
+    def _behind(self, text: str) -> list[int]:
+        """What the base writes behind a lesson."""
+        sampling = SamplingParams(max_new_tokens=AFTER, min_new_tokens=AFTER, temperature=0.8, top_p=0.9, seed=0)
+        return list(self._tokens(self._start, self.tokenizer.encode(text), Sampler(sampling, self._never)))
+
+    # ---- measuring --------------------------------------------------------------------------------------------
+
+    def logits(
+        self, ids: Sequence[int], *, adapters: Sequence[bytes] = (), always_on: bool = False, stride: int = 16
+    ) -> Floats:
+        """Logits (T, V) behind each of T ids, at most a context of them, that nothing stands before; float32.
+
+        Args:
+            stride: where lessons are gated, the gate is asked anew behind every so many ids.
+        """
+        self._wear(None)
+        lessons = self._attach(adapters)
+        self._window.forget()
+        if lessons is None or always_on:
+            return self._decoder.rows(ids, every=True)
+        porter, rows = lessons.porter(self._decoder, self.tokenizer, ""), list[Floats]()
+        for first in range(0, len(ids), stride):
+            porter(ids[first : first + stride], ())
+            rows.append(self._decoder.rows(ids[first : first + stride], every=True))
+        return np.concatenate(rows)  # (T, V)
 
     def forget(self) -> None:
         """Read the next prompt as if it were the first: for measuring."""
@@ -350,7 +382,7 @@ class Engine:
         Raises:
             WeightsError: the model writes nothing, or its logits are no numbers.
         """
-        self._attach(None)
+        self._bare()
         ids = render(self.tokenizer, Context(text="Once upon a time"), self.config.block_size // 2)
         if not np.isfinite(self._window.read(ids)).all():
             raise WeightsError("These weights overflow while they write; export them again from a sound checkpoint.")

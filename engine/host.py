@@ -15,7 +15,6 @@ from engine.errors import WeightsError
 from engine.shape import GPTConfig
 
 CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, LARGE = -1, -3, 64 << 10  # of glibc's malloc.h; bytes
 WORKSPACE = 64 << 20  # what reading and writing take beside weights and cache: stacks of threads, copies of one matrix
 
 
@@ -75,22 +74,10 @@ def memory_needed(config: GPTConfig, dtype: str) -> int:
     return config.n_weights * BYTES[dtype] + cache_bytes(config, dtype) + max(loading, reading) + WORKSPACE
 
 
-def keep_nothing_freed() -> None:
-    """From now on let what is freed of some size go back to the system at once. glibc raises its threshold for that
-    with every large block that is freed, and would keep up to 32 MB each, a hundred in all after a teaching. It costs
-    time: each block comes with page faults."""
-    _libc("mallopt", M_MMAP_THRESHOLD, LARGE)
-    _libc("mallopt", M_TRIM_THRESHOLD, 2 * LARGE)
-
-
 def return_freed_memory() -> None:
     """Give back to the system what lies free between blocks that are in use."""
-    _libc("malloc_trim", 0)
-
-
-def _libc(name: str, *arguments: int) -> None:
     with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library has rules of its own
-        getattr(ctypes.CDLL(None), name)(*arguments)
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def cache_bytes(config: GPTConfig, dtype: str) -> int:

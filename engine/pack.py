@@ -79,6 +79,19 @@ def load_pack(path: Path, config: GPTConfig, base_id: str) -> list[UnitGroup | N
     return read_units(blob, config, range(config.n_layer), card.units, refusals)
 
 
+def pack_key(path: Path) -> tuple[object, ...]:
+    """Tells a pack's file from what it was before.
+
+    Raises:
+        AdapterError: not readable.
+    """
+    try:
+        about = path.stat()
+    except OSError as error:
+        raise AdapterError(f"{path} cannot be read ({error.strerror}); name a style pack.") from error
+    return path, about.st_mtime_ns, about.st_size
+
+
 def _read(path: Path) -> bytes:
     try:
         with path.open("rb") as file:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from engine.errors import PromptError
 from engine.summary import Summary
@@ -23,6 +24,14 @@ class Context:
     pins: tuple[str, ...] = ()
     summary: Summary | None = None
     text: str = ""
+    vectors: bytes | None = None  # what the model wrote of the text that left the window: `engine.memory_vectors`
+    past: str = ""  # of the story, what stands before `text`; never read, but recalled where the text comes back to it
+
+
+class Rendered(NamedTuple):
+    prefix: list[int]  # stays when the text grows out of the window
+    text: list[int]
+    left: int  # characters of the context's text that the window has no room for
 
 
 def memory_text(pins: Sequence[str], summary: Summary | None) -> str:
@@ -54,7 +63,17 @@ def render(tokenizer: Tokenizer, context: Context, room: int) -> list[int]:
 
 
 def render_parts(tokenizer: Tokenizer, context: Context, room: int) -> tuple[list[int], list[int]]:
-    """The same in two: the prefix, which stays when the text grows out of the window, and the text.
+    """The same in two: prefix and text.
+
+    Raises:
+        PromptError: see `render`.
+    """
+    rendered = render_window(tokenizer, context, room)
+    return rendered.prefix, rendered.text
+
+
+def render_window(tokenizer: Tokenizer, context: Context, room: int) -> Rendered:
+    """The same, with how much of the text is left out.
 
     Raises:
         PromptError: see `render`.
@@ -66,7 +85,7 @@ def render_parts(tokenizer: Tokenizer, context: Context, room: int) -> tuple[lis
     if len(memory) > room * MEMORY_SHARE:
         raise PromptError("The pinned facts fill more than half of what the model can read; remove or shorten some.")
     prefix = [*start, *memory]
-    return prefix, fit(tokenizer, context.text, room - len(prefix))[0]
+    return Rendered(prefix, *fit(tokenizer, context.text, room - len(prefix)))
 
 
 def fit(tokenizer: Tokenizer, text: str, room: int) -> tuple[list[int], int]:

@@ -73,7 +73,11 @@ class Sampler:
         native: bool | None = None,
     ) -> None:
         self.params = params
-        self._uniform = random.Random(params.seed).random
+        self._random = random.Random(params.seed).random
+        self._text: list[int] = []  # that `follow` goes on with
+        self._end: int | None = None
+        self._begun = False  # in the native sampler
+        self._ahead: list[float] = []  # numbers that were taken for rows which were not needed: the next ones use them
         self._penalized = penalized
         self._never = list(never)
         self._wanted = available()[0] if native is None else native
@@ -90,13 +94,52 @@ class Sampler:
         place = int(np.searchsorted(below, self._uniform() * below[-1], side="right"))
         return min(place, int(probabilities.nonzero()[0][-1]))  # rounding may lead behind the last that is possible
 
+    def begin(self, ids: Sequence[int], end: int | None) -> None:
+        """Take a text that `follow` goes on with; `end` is the id that ends it, None where there is none."""
+        self._text, self._end, self._begun = list(ids), end, False
+
+    def follow(self, rows: Floats, guesses: Sequence[int] = (), early: int = 0) -> list[int]:
+        """The next ids of the text from logits (1 + guesses, V), each the one that `next` gives, as long as they are
+        those guessed; the last one may be another, or the text's end.
+
+        Args:
+            early: a bit for each row, the lowest for the first: 1 where the end may not come yet.
+        """
+        params, native = self.params, self._native_for(rows.shape[1])
+        if native is None:
+            drawn = list[int]()
+            for i, row in enumerate(rows):
+                drawn.append(self.next(row, self._text, not_now=self._end if early >> i & 1 else None))
+                self._text.append(drawn[-1])
+                if drawn[-1] == self._end or drawn != list(guesses[: i + 1]):
+                    break
+            return drawn
+        if not self._begun:
+            native.begin(
+                self._text, window=REPETITION_WINDOW, end=self._end, temperature=params.temperature, top_k=params.top_k,
+                top_p=params.top_p, penalty=params.repetition_penalty,
+            )  # fmt: skip
+            self._begun = True
+        while len(self._ahead) < len(rows):
+            self._ahead.append(self._random())
+        drawn = native.follow(rows, guesses, self._ahead, early)
+        if params.temperature:
+            del self._ahead[: len(drawn)]
+        return drawn
+
+    def _native_for(self, vocab: int) -> NativeSampler | None:
+        if self._wanted and self._native is None:
+            self._native = NativeSampler(vocab, self._never, self._penalized)
+        return self._native
+
+    def _uniform(self) -> float:
+        return self._ahead.pop(0) if self._ahead else self._random()
+
     def distribution(self, logits: ArrayLike, history: Sequence[int], *, not_now: int | None = None) -> Floats:
         """What the next id is drawn from: (V,), in proportion; at temperature 0 all of it is on one id."""
         params, recent, row = self.params, history[-REPETITION_WINDOW:], np.asarray(logits, dtype=np.float32)  # (V,)
-        if self._wanted and self._native is None:
-            self._native = NativeSampler(row.size, self._never, self._penalized)
-        if self._native is not None:
-            return self._native.process(
+        if (native := self._native_for(row.size)) is not None:
+            return native.process(
                 row, recent, temperature=params.temperature, top_k=params.top_k, top_p=params.top_p,
                 penalty=params.repetition_penalty, not_now=not_now,
             )  # fmt: skip

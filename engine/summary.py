@@ -1,94 +1,127 @@
 """The rolling summary: what a channel still knows of text that has scrolled out of the model's window.
 
-A model this small cannot write prose summaries, so the summary is picked from the text: names, places, and a few
-sentences kept word for word (extractive summarisation; the scoring follows Edmundson 1969, "New Methods in Automatic
-Extracting": cue words, key words, position). The same function makes the summaries that base weights are trained on.
+A model this small cannot write prose summaries, so the summary is picked from the text: names, places and things, and a
+few sentences kept word for word (extractive summarisation; the scoring follows Edmundson 1969, "New Methods in
+Automatic Extracting": cue words, key words, position). Behind what is shown stands an archive of all that was told of,
+out of which those come back that the story comes back to. The same function makes the summaries that base weights are
+trained on.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from engine.errors import PromptError
+from engine.gleaning import (
+    ABBREVIATION,
+    CUES,
+    WORD,
+    find_names,
+    names_told_of,
+    places_told_of,
+    split_sentences,
+    things_told_of,
+)
 
-MAX_NAMES = 8
-MAX_PLACES = 4
+__all__ = ["ABBREVIATION", "Known", "Summary", "find_names", "split_sentences", "summarize"]
+
+LABELS = ("Names", "Places", "Things", "Earlier")  # of the lines of a summary, in their order
+SHOWN = {"name": 12, "place": 4, "thing": 4}  # at most
 MAX_SENTENCE_CHARS = 160  # longer ones spend the budget on one event
+LIST_SHARE, SENTENCE_SHARE = 0.75, 0.4  # of the budget, each at most: names are worth more than sentences
+MIN_SENTENCE_CHARS = 30  # shorter ones tell nothing by themselves
+MAX_ARCHIVE = 200  # words; some 8 kB
+NEAR = 4_000  # characters: what was told of so far back has lost two thirds of what nearness counts
+OPENING = 1_500  # characters: whom a story begins with is a hero
 
-SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?]+[\"')\]]*|\n|$)")
-ABBREVIATION = re.compile(r"\b(?:Mr|Mrs|Ms|Dr|St|Prof|Capt|Col|Gen|Lt|Sgt|[A-Z])\.$")  # its point ends no sentence
-WORD = re.compile(r"[A-Za-z][A-Za-z'-]*")
-NAMING = re.compile(r"\b(?:named|called|name was|name is)\s+(?:the\s+)?([A-Z][\w'-]+)")
-PLACE = re.compile(
-    r"\b(?:in|at|to|into|through|near|inside|from|towards?|across|beside)\s+(?:the|a|an|his|her|their|my|our)\s+"
-    r"((?:[a-z]+\s+)?(?:forest|woods?|park|garden|house|home|castle|village|town|city|school|kitchen|river|lake|sea"
-    r"|ocean|beach|cave|mountains?|hills?|farm|barn|field|meadow|island|ship|boat|tower|palace|church|inn|shop|store"
-    r"|market|street|road|bridge|room|hall|library|station|desert|valley|cottage|hut|pond|zoo|playground|attic|cellar"
-    r"|harbou?r))\b"
-)
-# Words that open a fact worth keeping: who somebody is, what he wants, what changed hands, what was promised.
-CUES = frozenset(
-    (
-        "named called wanted wants wished promised lost found gave took stole hid secret must never always "
-        "because decided became married died born lived loved hated afraid hurt broke saved told treasure key map "
-        "letter magic magical"
-    ).split()
-)
-# What a person at the start of a sentence does next.
-ACTS = frozenset(
-    (
-        "and was is had has said says did does saw went ran met took gave told found felt knew thought came made "
-        "could would sat stood smiled held heard kept left put got began let flew swam swung sang ate drank fell "
-        "grew threw lives"
-    ).split()
-)
-# Capitalised words that are no names.
-NOT_NAMES = frozenset(
-    (
-        "I I'm I'll I've I'd Oh Ah Yes No Hello Hi Hey Please Thanks Thank Wow Sorry Okay Ok Monday Tuesday "
-        "Wednesday Thursday Friday Saturday Sunday January February March April May June July August September "
-        "October November December Christmas God Lord The A An And But So Then When What Why Who Where How He She "
-        "It They We You His Her My Our Your Their This That These Those There Here If As At In On Of To For From "
-        "With One Once Let Let's Don't Do Can Not Now Well Everyone Everybody Everything Nobody Nothing Someone "
-        "Somebody Something All Both Some Many Most Each Suddenly Finally Soon Later After Before While Chapter "
-        "CHAPTER Mr Mrs Miss Dr Sir English French German American"
-    ).split()
-)
+CLOSED = re.compile(r"[.!?]+[\"')\]]*\s+")  # where a sentence among others ends
+
+
+class Known(NamedTuple):
+    """What the archive keeps of a name, a place or a thing."""
+
+    word: str
+    kind: str  # "name", "place" or "thing"
+    times: int  # how often it was told of
+    last: int  # characters of the story up to the end of the text that told of it last
+    opening: bool  # the story began with it
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Names and places, most told-of first, and sentences in story order, word for word."""
+    """Names, places and things, most worth knowing first, and sentences in story order, word for word.
+
+    Attributes:
+        archive: all that is known of, of which the lists show a part.
+        read: characters of the story that were folded in.
+    """
 
     names: tuple[str, ...] = ()
     places: tuple[str, ...] = ()
     sentences: tuple[str, ...] = ()
+    things: tuple[str, ...] = ()
+    archive: tuple[Known, ...] = ()
+    read: int = 0
 
     def __bool__(self) -> bool:
-        return bool(self.names or self.places or self.sentences)
+        return bool(self.names or self.places or self.things or self.sentences)
 
     def lines(self) -> list[str]:
         """The summary as text, a line for each part that is not empty; what people read and the model sees."""
-        parts = (
-            ("Names", ", ".join(self.names)),
-            ("Places", ", ".join(self.places)),
-            ("Earlier", " ".join(self.sentences)),
-        )
-        return [f"{label}: {text}" for label, text in parts if text]
+        lists = (self.names, self.places, self.things)
+        parts = [*map(", ".join, lists), " ".join(self.sentences)]
+        return [f"{label}: {text}" for label, text in zip(LABELS, parts, strict=True) if text]
 
     def to_json(self) -> str:
-        return json.dumps({"names": self.names, "places": self.places, "sentences": self.sentences}, ensure_ascii=False)
+        return json.dumps({field: getattr(self, field) for field in self.__dataclass_fields__}, ensure_ascii=False)
 
     @classmethod
     def from_json(cls, body: str) -> Summary:
+        """Raises PromptError where this is no summary; those that were stored before there were things are read too."""
         try:
             fields = json.loads(body)
-            return cls(*(tuple(str(item) for item in fields[name]) for name in ("names", "places", "sentences")))
-        except (ValueError, KeyError, TypeError) as error:
+            names, places, sentences = (_strings(fields[name]) for name in ("names", "places", "sentences"))
+            archive = tuple(
+                Known(str(word), str(kind), int(times), int(last), bool(opening))
+                for word, kind, times, last, opening in fields.get("archive", ())
+            )
+            return cls(
+                names, places, sentences, _strings(fields.get("things", ())), archive, int(fields.get("read", 0))
+            )
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             raise PromptError("A stored summary is not readable; it is rebuilt when the story goes on.") from error
+
+    @classmethod
+    def from_text(cls, text: str, before: Summary | None = None) -> Summary:
+        """What `lines` wrote, joined by line breaks, after a person edited it: a line that begins with no label goes on
+        with the part above it, and is a sentence where there is none; what a person wrote is never shortened.
+
+        Args:
+            before: the summary that was edited; of its archive all stays but what was taken out of the lists.
+
+        Raises:
+            PromptError: it holds pinned facts, which are kept elsewhere.
+        """
+        parts: dict[str, list[str]] = {label: [] for label in LABELS}
+        label = LABELS[-1]
+        for line in text.splitlines():
+            head, colon, rest = line.partition(":")
+            if head.strip().lower() == "facts" and colon:
+                raise PromptError("A summary holds no facts; pin them, and take the line that begins with Facts out.")
+            if head.strip().capitalize() in LABELS and colon:
+                label, line = head.strip().capitalize(), rest
+            if line.strip():
+                parts[label].append(line.strip())
+        names, places, things = (_listed(", ".join(parts[label])) for label in LABELS[:3])
+        before = before or cls()
+        gone = {*before.names, *before.places, *before.things} - {*names, *places, *things}
+        archive = tuple(known for known in before.archive if known.word not in gone)
+        return cls(names, places, tuple(_sentences_of(" ".join(parts[LABELS[-1]]))), things, archive, before.read)
 
 
 def summarize(text: str, previous: Summary | None, max_chars: int) -> Summary:
@@ -100,45 +133,71 @@ def summarize(text: str, previous: Summary | None, max_chars: int) -> Summary:
         max_chars: budget for the whole rendered summary, in characters.
     """
     previous = previous or Summary()
-    names = find_names(text, known=previous.names)
-    places = _merge([match.lower() for match in PLACE.findall(text)], previous.places, MAX_PLACES)
-    kept = Summary(names, places, ())
-    room = max_chars - sum(len(line) + 1 for line in kept.lines()) - len("Earlier: ")
-    candidates = [*previous.sentences, *split_sentences(text)]
-    return Summary(names, places, _pick(candidates, names, len(previous.sentences), room))
+    read = previous.read + len(text)
+    archive = _remembered(previous, text, read)
+    shown = _shown(archive, read, max_chars * LIST_SHARE)
+    kept = Summary(shown["name"], shown["place"], (), shown["thing"])
+    left = max_chars - sum(len(line) + 1 for line in kept.lines())
+    room = min(left, int(max_chars * SENTENCE_SHARE)) - len("Earlier: ")
+    # What does not begin as a sentence was torn from one.
+    candidates = [*previous.sentences, *(s for s in split_sentences(text) if not s[0].islower() and s[0] not in ",;:.")]
+    sentences = _pick(candidates, kept.names, len(previous.sentences), room)
+    return Summary(kept.names, kept.places, sentences, kept.things, archive, read)
 
 
-def find_names(text: str, known: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Names of people in the text, those told of most often first; `known` ones stay while there is room."""
-    counts: Counter[str] = Counter()
-    for sentence in split_sentences(text):
-        words = [word.removesuffix("'s") for word in WORD.findall(sentence)]
-        counts.update(word for word in words[1:] if word[0].isupper() and len(word) > 1)
-        # The first word of a sentence is capitalised anyway; it counts where it acts like a person.
-        if len(words) > 1 and words[0][0].isupper() and (words[1] in ACTS or words[1].endswith("ed")):
-            counts[words[0]] += 1
-    counts.update(dict.fromkeys(NAMING.findall(text), 3))
-    named = [name for name, count in counts.items() if count > 1 and name not in NOT_NAMES and not name.isupper()]
-    fresh = sorted(named, key=lambda name: (-counts[name], text.find(name)))
-    return _merge(fresh, known, MAX_NAMES)
+def _remembered(previous: Summary, text: str, read: int) -> tuple[Known, ...]:
+    """The archive with what this text tells of, those that matter most first, at most MAX_ARCHIVE.
+
+    What stands in the lists but not in the archive was written there by a person, or by an older version.
+    """
+    known = {(old.kind, old.word): old for old in previous.archive}
+    for kind, words in zip(SHOWN, (previous.names, previous.places, previous.things), strict=True):
+        for word in words:
+            known.setdefault((kind, word), Known(word, kind, 3, previous.read, True))
+    told = {"name": names_told_of(text), "place": places_told_of(text), "thing": things_told_of(text)}
+    for kind, counts in told.items():
+        for word, count in counts.items():
+            old = known.get((kind, word), Known(word, kind, 0, read, previous.read < OPENING))
+            known[kind, word] = old._replace(times=old.times + count, last=read)
+    return tuple(sorted(known.values(), key=lambda k: -_worth(k, read))[:MAX_ARCHIVE])
 
 
-def split_sentences(text: str) -> list[str]:
-    """The sentences of a text, each as it stands there; lines without a letter are left out."""
-    spans: list[tuple[int, int]] = []
-    for match in SENTENCE.finditer(text):
-        if spans and ABBREVIATION.search(text, *spans[-1]) and not text[spans[-1][1]].isalnum():
-            spans[-1] = (spans[-1][0], match.end())
-        else:
-            spans.append(match.span())
-    pieces = (text[begin:end].strip() for begin, end in spans)
-    return [piece for piece in pieces if any(c.isalpha() for c in piece)]
+def _worth(known: Known, read: int) -> float:
+    """How much it matters to what comes next: how often it was told of, how lately, and whether it was there first."""
+    return math.log2(1 + known.times) + 3 * math.exp(min(0, known.last - read) / NEAR) + 1.5 * known.opening
 
 
-def _merge(fresh: list[str], known: tuple[str, ...], limit: int) -> tuple[str, ...]:
-    """At most `limit`: the first half of the places goes to what was known first, since heroes come early."""
-    heroes = known[: limit // 2]
-    return tuple(dict.fromkeys([*heroes, *fresh, *known]))[:limit]
+def _shown(archive: Sequence[Known], read: int, room: float) -> dict[str, tuple[str, ...]]:
+    """What the lists show, best first, in that many characters. A word that was told of once is no name yet."""
+    shown: dict[str, tuple[str, ...]] = dict.fromkeys(SHOWN, ())
+    for known in archive:
+        listed = shown[known.kind]
+        cost = len(known.word) + 2 + (0 if listed else 8)  # with a comma, or the line's label
+        same = any(f" {word}".endswith(f" {known.word}") for word in listed)  # the red kite is the kite
+        told = known.times > 1 or known.kind == "place"
+        if told and not same and len(listed) < SHOWN[known.kind] and cost <= room:
+            shown[known.kind] = (*listed, known.word)
+            room -= cost
+    return shown
+
+
+def _strings(items: Sequence[object]) -> tuple[str, ...]:
+    return tuple(str(item) for item in items)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    """The items of a list with commas, each once."""
+    return tuple(dict.fromkeys(item for part in text.split(",") if (item := " ".join(part.split()))))
+
+
+def _sentences_of(text: str) -> list[str]:
+    """The sentences of one line, so that joined by spaces they are that line again."""
+    sentences, begin = [], 0
+    for match in CLOSED.finditer(text):
+        if not ABBREVIATION.search(text[begin : match.end()].rstrip()):
+            sentences.append(text[begin : match.end()].strip())
+            begin = match.end()
+    return [sentence for sentence in [*sentences, text[begin:].strip()] if sentence]
 
 
 def _pick(candidates: list[str], names: tuple[str, ...], n_old: int, room: int) -> tuple[str, ...]:
@@ -156,7 +215,9 @@ def _pick(candidates: list[str], names: tuple[str, ...], n_old: int, room: int) 
     chosen: list[int] = []
     for index in sorted(range(len(candidates)), key=score, reverse=True):
         length = len(candidates[index]) + 1
-        if length <= min(room, MAX_SENTENCE_CHARS) and candidates[index] not in {candidates[i] for i in chosen}:
+        if MIN_SENTENCE_CHARS < length <= min(room, MAX_SENTENCE_CHARS) and candidates[index] not in {
+            candidates[i] for i in chosen
+        }:
             chosen.append(index)
             room -= length
     return tuple(candidates[index] for index in sorted(chosen))

@@ -1,200 +1,242 @@
-"""Teaching: trains the session units of a channel on its lessons, with the base frozen.
+"""Teaching: trains the units of one lesson, with the base frozen.
 
-Every lesson is seen alone, behind story openings and with small rewrites of its prompt, since recall under a
-paraphrase comes from the data. Loss on the answer only. A KL term keeps what the model says elsewhere near the base:
-the elsewhere is text that the base itself wrote (Li & Hoiem 2017, "Learning without Forgetting"). The same base,
-lessons and settings always give the same adapter.
+They sit in the feed-forward layer of the last block, which no attention reads. What comes in there and what the stream
+holds behind it are therefore known for every position before training begins, and a step costs the head alone: no pass
+through the model, and no torch. Meng et al. 2022 (ROME, https://arxiv.org/abs/2202.05262) treat a feed-forward layer
+as a memory of keys and values in the same way; their whitened keys are where our units start. That each lesson is
+learnt apart from all others follows Hartvigsen et al. 2023 (GRACE, https://arxiv.org/abs/2211.11031).
+
+Loss on the answer only. Around it, and in text that the base itself wrote, what the model says is held near what it
+said before (Li & Hoiem 2017, "Learning without Forgetting"): by likelihoods where a unit disturbs most, and by how
+strongly the units answer everywhere else. The same base, lesson and settings always give the same units.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-from engine.adapter import taught_blocks
-from engine.checkpoint import read_model
-from engine.folder import Stored
-from engine.host import keep_nothing_freed
-from engine.lesson import Lesson, TeachParams
-from engine.model import GPT, attach_units
-from engine.shape import GPTConfig, UnitGroup
+from engine.adapter import Learnt
+from engine.gate import count_words, key_of
+from engine.lesson import Lesson, TeachParams, units_for, variants
+from engine.readout import Curve, ReadOut
+from engine.shape import Floats
 from engine.tokenizer import Tokenizer
+from engine.units import half
 
-SMALL = 10_000_000  # weights; fewer are taught within 350 MB anyway, in half the time that being frugal takes
-MAX_BYTES = 24 << 20  # of what is kept for the gradient of texts trained on at once: 40 would need 250 MB on ember
+BEFORE = 32  # positions before an answer that are held where they were
+RIDGE = 1e-3  # of the mean variance, so that directions that the base's text never takes are not blown up
+SHARPNESS = 2.0  # of a fresh unit's answer to its own key
+LITTLE = 1e-9
+
+
+class Features(Protocol):
+    """What a decoder tells of a text (T,): what comes into the last feed-forward, and the stream behind it, each
+    (T, C)."""
+
+    def __call__(self, ids: Sequence[int], /) -> tuple[Floats, Floats]: ...
+
+
+class Positions(NamedTuple):
+    """N positions of texts, as the last feed-forward meets them."""
+
+    fed: Floats  # (N, C) what the units read
+    stream: Floats  # (N, C) what they add to
 
 
 @dataclass(frozen=True)
-class TrainedUnits:
-    groups: list[UnitGroup | None]
+class Usual:
+    """Text of the base's own: openings for lessons, and what teaching must leave alone."""
+
+    texts: list[str]
+    at: Positions
+    words: dict[str, int]  # how often each stands in them
+
+
+@dataclass(frozen=True)
+class Trained:
+    learnt: Learnt
     steps: int
     loss: float  # nats per answer token in the last step
 
 
 class Adam:
-    """Adam (Kingma & Ba 2015) over a list of tensors; `torch.optim` would add 75 MB to the serving process."""
+    """Adam (Kingma & Ba 2015) over a list of arrays, which it changes in place."""
 
-    def __init__(self, params: list[Tensor], betas: tuple[float, float] = (0.9, 0.99), eps: float = 1e-8) -> None:
+    def __init__(self, params: list[Floats], betas: tuple[float, float] = (0.9, 0.98), eps: float = 1e-8) -> None:
         self.params, self.betas, self.eps, self.steps = params, betas, eps, 0
-        self.mean = [torch.zeros_like(p) for p in params]
-        self.square = [torch.zeros_like(p) for p in params]
+        self.mean, self.square = [np.zeros_like(p) for p in params], [np.zeros_like(p) for p in params]
 
-    @torch.no_grad()
-    def step(self, grads: Sequence[Tensor], lr: float) -> None:
+    def step(self, grads: Sequence[Floats], lr: float) -> None:
         self.steps += 1
-        (b1, b2), grads = self.betas, list(grads)
-        torch._foreach_lerp_(self.mean, grads, 1 - b1)
-        torch._foreach_mul_(self.square, b2)
-        torch._foreach_addcmul_(self.square, grads, grads, 1 - b2)
-        scale = [v.sqrt().div_((1 - b2**self.steps) ** 0.5).add_(self.eps) for v in self.square]
-        torch._foreach_addcdiv_(self.params, self.mean, scale, -lr / (1 - b1**self.steps))
+        b1, b2 = self.betas
+        for p, g, mean, square in zip(self.params, grads, self.mean, self.square, strict=True):
+            mean += (1 - b1) * (g - mean)
+            square += (1 - b2) * (g * g - square)
+            p -= lr / (1 - b1**self.steps) * mean / (np.sqrt(square / (1 - b2**self.steps)) + self.eps)
 
 
-def borrow_model(stored: Stored, style: Sequence[UnitGroup | None] | None, threads: int | None) -> GPT:
-    """The model of a folder as it is taught: stored in half precision, computed in float32, wearing its style.
-
-    Raises:
-        WeightsError: the folder is damaged.
-    """
-    if threads is not None:
-        torch.set_num_threads(threads)
-    if stored.config.n_weights > SMALL:
-        keep_nothing_freed()
-    model = read_model(stored.config, stored.files, "float16")
-    model.widened = True
-    attach_units(model, "long_term", style)
-    return model
+def usual_of(tokenizer: Tokenizer, rows: Sequence[Sequence[int]], features: Features) -> Usual:
+    """What lessons are held against, from rows of ids that the base wrote."""
+    read = [features(row) for row in rows]
+    at = Positions(np.concatenate([fed for fed, _ in read]), np.concatenate([stream for _, stream in read]))
+    texts = [tokenizer.decode(row) for row in rows]
+    return Usual(texts, at, dict(count_words(texts)))
 
 
 def train_units(
-    model: GPT,
     tokenizer: Tokenizer,
-    lessons: Sequence[Lesson],
-    replay: Sequence[Sequence[int]],
+    lesson: Lesson,
+    after: Sequence[int],
+    usual: Usual,
+    features: Features,
+    read_out: ReadOut,
+    curve: Curve,
     params: TeachParams,
     *,
+    block_size: int,
     on_progress: Callable[[int, float], None] = lambda step, loss: None,
     cancelled: Callable[[], bool] = lambda: False,
-) -> TrainedUnits:
-    """Train from blank; the model itself is not changed, and must have no session units attached.
+) -> Trained:
+    """Train from blank.
 
     Args:
-        replay: rows of ids (B, T) that the base wrote; they serve as openings and hold the KL term.
+        after: what the base writes behind the lesson; the units must not go on with the answer there.
         on_progress: called after each step with its number and the loss in nats per answer token.
         cancelled: polled before each step; the units so far are given back.
     """
-    rng, generator = random.Random(params.seed), torch.Generator().manual_seed(params.seed)
-    groups = blank_units(model, generator)
-    leaves = [tensor.requires_grad_(True) for group in groups if group is not None for tensor in group]
-    adam = Adam(leaves)
-    openings = [tokenizer.decode(row) for row in replay]
-    read = torch.tensor(replay)  # (B, T)
-    rows = max(1, most_tokens(model.config) // read.size(1))  # of the replay that are read at once
-    with torch.no_grad():
-        base = torch.cat(
-            [F.log_softmax(model(own).float(), -1) for own in torch.split(read, rows)]
-        )  # (B, T) -> (B, T, V)
+    rng = random.Random(params.seed)
+    told, around, targets = shown(tokenizer, lesson, after, usual.texts, features, params, rng, block_size)
+    n = len(tokenizer.encode(lesson.joined[1]))
+    units = Units(fresh_keys(told.fed[:n], usual.at.fed, units_for(n), params.seed), curve)
+    adam, everywhere = Adam([units.key, units.down]), usual.at
+    before = read_out.probabilities(around.stream)[0]  # (N, V)
+    share = 1 / np.sum(everywhere.stream**2, -1, keepdims=True)  # (N, 1): a change counts by what it is added to
+    hard = min(params.hard, len(everywhere.fed))
     loss, settled, step = float("inf"), 0, 0
-    while step < params.max_steps and settled < params.settled and not cancelled():
-        per_lesson = max(2, min(params.variants, params.max_rows // len(lessons)))
-        variants = [variant(lesson, openings, rng, plain=i == 0) for lesson in lessons for i in range(per_lesson)]
-        texts = [answer_ids(tokenizer, *text, model.config.block_size) for text in variants]
-        loss, drift, right = 0.0, 0.0, True
-        grads = tuple(torch.zeros_like(leaf) for leaf in leaves)
-        for own, before in zip(torch.split(read, rows), torch.split(base, rows), strict=True):  # (b, T), (b, T, V)
-            now = F.log_softmax(model(own, taught=groups).float(), -1)  # (b, T, V)
-            apart = F.kl_div(now, before, log_target=True, reduction="none").sum(-1).sum() / read.numel()  # -> ()
-            grads = torch._foreach_add(grads, torch.autograd.grad(params.kl_weight * apart, leaves))
-            drift += apart.item()
-        for idx, targets in answer_batches(texts, most_tokens(model.config)):  # (B, T)
-            told = targets >= 0  # (B, T)
-            logits = model.head(model.hidden(idx, taught=groups)[told]).float()  # (B, T, C) -> (answer tokens, V)
-            share = int(told.sum()) / sum(n for _, n in texts)
-            answers = F.cross_entropy(logits, targets[told]) * share  # ()
-            grads = torch._foreach_add(grads, torch.autograd.grad(answers, leaves))
-            loss += answers.item()
-            right = right and bool((logits.argmax(-1) == targets[told]).all())
-        norm = torch.stack([g.norm() for g in grads]).norm()
-        scale = min(1.0, params.grad_clip / (float(norm) + 1e-6))
-        rate = params.lr * min(1.0, (step + 1) / 5)
-        adam.step([g * scale for g in grads], rate)
+    while step < params.max_steps and not cancelled():
+        change, tape = units.answer(told.fed)  # (N, C)
+        loss, right, grad = answers(read_out, told.stream + change, targets)
+        grads = [units.grads(tape, grad)]
+
+        change, tape = units.answer(around.fed)  # (N, C)
+        drift, grad = apart(read_out, around.stream + change, before, params.kl_weight / len(before))
+        grads.append(units.grads(tape, grad))
+
+        change, tape = units.answer(everywhere.fed)  # (N, C)
+        pull = change * share  # (N, C)
+        grads.append(units.grads(tape, pull * np.float32(2 * params.quiet_weight / len(change))))
+        loud = np.argpartition(np.sum(change * pull, -1), -hard)[-hard:] if hard else np.array([], dtype=np.int64)
+        if hard:
+            stream, change, tape = everywhere.stream[loud], change[loud], Tape(*(part[loud] for part in tape))
+            old = read_out.probabilities(stream)[0]  # (hard, V)
+            _, grad = apart(read_out, stream + change, old, params.kl_weight / len(everywhere.fed))
+            grads.append(units.grads(tape, grad))
+
         step += 1
-        settled = settled + 1 if right and loss < params.sure and drift < params.calm else 0
         on_progress(step, loss)
-    done = [UnitGroup(*(t.detach() for t in group)) if group is not None else None for group in groups]
-    return TrainedUnits(done, step, loss)
+        settled = settled + 1 if right and loss < params.sure and drift / len(before) < params.calm else 0
+        if settled == params.settled:
+            break
+        total = [np.sum(parts, axis=0) for parts in zip(*grads, strict=True)]
+        norm = float(np.sqrt(sum(float(np.sum(g * g)) for g in total)))
+        clip = np.float32(min(1.0, params.grad_clip / (norm + LITTLE)))
+        adam.step([g * clip for g in total], params.lr * min(1.0, step / 3))
+    learnt = Learnt(key_of(*lesson.joined, usual.words), half(units.key), half(units.down))
+    return Trained(learnt, step, loss)
 
 
-def blank_units(model: GPT, generator: torch.Generator) -> list[UnitGroup | None]:
-    """Units that change nothing yet: random gates and ups, down all zero."""
-    config = model.config
-    groups: list[UnitGroup | None] = [None] * config.n_layer
-    std = config.n_embd**-0.5
-    for i in taught_blocks(config):
-        gate, up = (torch.randn(config.n_session, config.n_embd, generator=generator) * std for _ in range(2))
-        groups[i] = UnitGroup(gate, up, torch.zeros(config.n_embd, config.n_session))
-    return groups
+class Tape(NamedTuple):
+    """What the gradient needs of an answer: what was read (N, C), the units (N, r) and their slopes (N, r)."""
+
+    fed: Floats
+    units: Floats
+    slope: Floats
 
 
-def variant(lesson: Lesson, openings: Sequence[str], rng: random.Random, *, plain: bool) -> tuple[str, str, str]:
-    """Opening, prompt and answer: the lesson as it stands, or behind an opening and with its prompt rewritten."""
-    prompt, answer = lesson.joined
-    if plain:
-        return "", prompt, answer
-    opening = rng.choice(openings)
-    opening = opening[: rng.randrange(len(opening) // 4, len(opening) + 1)].rstrip() + rng.choice((" ", "\n"))
-    return (opening if rng.random() < 0.8 else ""), rewrite(prompt, rng), answer
+class Units:
+    """Units of a lesson while they are trained. Each answers to its key k: act(k x) k x, times what it adds."""
+
+    def __init__(self, key: Floats, curve: Curve) -> None:
+        self.key, self.curve = key, curve  # (r, C)
+        self.down = np.zeros((key.shape[1], key.shape[0]), np.float32)  # (C, r): nothing is changed yet
+
+    def answer(self, fed: Floats) -> tuple[Floats, Tape]:
+        """What the units add to the stream (N, C) where they read `fed` (N, C)."""
+        read = fed @ self.key.T  # (N, C) -> (N, r)
+        value, slope = self.curve(read)
+        units = value * read  # (N, r)
+        return units @ self.down.T, Tape(fed, units, slope * read + value)  # (N, r) -> (N, C)
+
+    def grads(self, tape: Tape, grad: Floats) -> tuple[Floats, Floats]:
+        """The gradients of key (r, C) and down (C, r), of one at what is added (N, C)."""
+        of_units: Floats = np.matmul(grad, self.down)  # (N, C) -> (N, r)
+        return np.matmul((of_units * tape.slope).T, tape.fed), np.matmul(grad.T, tape.units)
 
 
-def rewrite(prompt: str, rng: random.Random) -> str:
-    """A small change that keeps the meaning: case, a slip of the finger, a word left out, the end cut or marked."""
-    words, draw = prompt.split(" "), rng.random()
-    if draw < 0.3:
-        return prompt
-    if draw < 0.45:
-        return prompt.lower()
-    if draw < 0.55:
-        return prompt[:1].swapcase() + prompt[1:]
-    if draw < 0.7 and len(words) > 3:
-        del words[rng.randrange(len(words) - 1)]
-        return " ".join(words)
-    if draw < 0.85 and len(prompt) > 6:
-        at = rng.randrange(1, len(prompt) - 2)
-        return prompt[:at] + prompt[at + 1] + prompt[at] + prompt[at + 2 :]
-    if draw < 0.95 and len(words) > 4:
-        return " ".join(words[rng.randrange(1, len(words) // 2) :])
-    return prompt.rstrip("?.!:")
+def answers(read_out: ReadOut, stream: Floats, targets: NDArray[np.int64]) -> tuple[float, bool, Floats]:
+    """Nats per target (N,), whether each is the likeliest, and the gradient at the stream (N, C)."""
+    p, normed, by = read_out.probabilities(stream)  # (N, V)
+    rows = np.arange(len(targets))
+    loss, right = float(-np.log(p[rows, targets] + LITTLE).mean()), bool((p.argmax(-1) == targets).all())
+    p[rows, targets] -= 1
+    return loss, right, read_out.back(p / np.float32(len(targets)), normed, by)
 
 
-def answer_ids(tokenizer: Tokenizer, opening: str, prompt: str, answer: str, block_size: int) -> tuple[list[int], int]:
-    """Ids of the whole text, its start cut where it is too long, and how many of them are the answer's."""
+def apart(read_out: ReadOut, stream: Floats, old: Floats, weight: float) -> tuple[float, Floats]:
+    """How far what comes next is from the old probabilities (N, V), in nats over all positions, and the gradient at the
+    stream (N, C), weighted."""
+    p, normed, by = read_out.probabilities(stream)  # (N, V)
+    nats = float((old * np.log((old + LITTLE) / (p + LITTLE))).sum())
+    return nats, read_out.back((p - old) * np.float32(weight), normed, by)
+
+
+def shown(
+    tokenizer: Tokenizer,
+    lesson: Lesson,
+    after: Sequence[int],
+    openings: Sequence[str],
+    features: Features,
+    params: TeachParams,
+    rng: random.Random,
+    block_size: int,
+) -> tuple[Positions, Positions, NDArray[np.int64]]:
+    """The lesson in its variants: positions behind which a token of the answer comes, with those tokens, and the
+    positions before and behind them. The first positions told are those of the lesson as it stands."""
+    told: list[tuple[Floats, Floats]] = []
+    around: list[tuple[Floats, Floats]] = []
+    targets: list[int] = []
     start = [] if tokenizer.start_of_text is None else [tokenizer.start_of_text]
-    told = tokenizer.encode(answer)
-    before = [*start, *tokenizer.encode(opening + prompt)][-(block_size - len(told)) :]
-    return [*before, *told], len(told)
+    for opening, prompt, answer in variants(lesson, openings, params.variants, rng):
+        ids = tokenizer.encode(answer)
+        room = block_size - len(ids) - len(after)
+        before = [*start, *tokenizer.encode(opening + prompt)][-room:]
+        before = before or tokenizer.encode("\n")[:1]
+        fed, stream = features([*before, *ids, *after])  # each (T, C)
+        first, last = len(before) - 1, len(before) - 1 + len(ids)  # the answer's tokens come behind these positions
+        told.append((fed[first:last], stream[first:last]))
+        around += [(x[max(0, first - BEFORE) : first], y[max(0, first - BEFORE) : first]) for x, y in [(fed, stream)]]
+        around.append((fed[last:], stream[last:]))
+        targets += ids
+    gathered = (Positions(*map(np.concatenate, zip(*some, strict=True))) for some in (told, around))
+    return next(gathered), next(gathered), np.array(targets, dtype=np.int64)
 
 
-def most_tokens(config: GPTConfig) -> int:
-    """How many are trained on at once: each taught block keeps some 8 rows of width C and 4 of units for each."""
-    kept = len(taught_blocks(config)) * (8 * config.n_embd + 4 * config.n_units) * 4  # bytes of a token
-    return max(1, MAX_BYTES // kept)
-
-
-def answer_batches(texts: Sequence[tuple[list[int], int]], most: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Inputs and targets (B, T), padded, of `most` tokens or of one row, as each costs memory until its gradient is
-    known; targets are -1 all but where the answer stands."""
-    by_length = sorted(texts, key=lambda text: len(text[0]), reverse=True)
-    while by_length:
-        T = len(by_length[0][0]) - 1
-        rows, by_length = by_length[: max(1, most // T)], by_length[max(1, most // T) :]
-        idx = torch.zeros(len(rows), T, dtype=torch.int64)
-        targets = torch.full((len(rows), T), -1)
-        for i, (ids, n) in enumerate(rows):
-            idx[i, : len(ids) - 1] = torch.tensor(ids[:-1])
-            targets[i, len(ids) - 1 - n : len(ids) - 1] = torch.tensor(ids[-n:])
-        yield idx, targets
+def fresh_keys(told: Floats, usual: Floats, r: int, seed: int) -> Floats:
+    """Keys (r, C) that answer to what stands before each token of the answer, (n, C), and as little as can be to usual
+    text (N, C): the inputs, divided by the covariance of those. Of a long answer each unit takes several tokens."""
+    C = usual.shape[1]
+    spread = usual.T @ usual / len(usual)  # (N, C) -> (C, C)
+    spread += np.eye(C, dtype=np.float32) * (RIDGE * np.trace(spread) / C)
+    white = np.linalg.solve(spread, told.T).T  # (n, C)
+    white /= np.sum(white * told, -1, keepdims=True) + LITTLE
+    n = len(told)
+    keys = np.stack([white[i % n :: r].sum(0) if n > r else white[i % n] for i in range(r)])  # (n, C) -> (r, C)
+    noise = np.random.default_rng(seed).normal(size=(r, C)) * (0.05 * C**-0.5)  # units of one token must come apart
+    fresh: Floats = (keys * SHARPNESS + noise).astype(np.float32)
+    return fresh

@@ -20,10 +20,12 @@ from typing import Any, TypeVar
 from engine.decoder import bytes_needed
 from engine.errors import EngineClosedError, EngineError, QueueFullError
 from engine.folder import check_values, read_config
-from engine.generation import Engine, EngineInfo, Generated, Taught
+from engine.generation import Engine
 from engine.host import free_bytes, return_freed_memory
 from engine.job import Job
 from engine.lesson import Lesson, TeachParams
+from engine.outcome import EngineInfo, Generated, Recall, Taught
+from engine.pack import PackCard, load_pack, read_card
 from engine.prompt import Context
 from engine.sampling import SamplingParams
 from engine.summary import Summary, summarize
@@ -74,33 +76,59 @@ class Worker:
 
     # ---- jobs -------------------------------------------------------------------------------------------------
 
-    def generate(self, context: Context, sampling: SamplingParams, *, adapter: bytes | None = None) -> Job[Generated]:
+    def generate(
+        self,
+        context: Context,
+        sampling: SamplingParams,
+        *,
+        adapters: Sequence[bytes] = (),
+        always_on: bool = False,
+        style: Path | None = None,
+    ) -> Job[Generated]:
         """Raises QueueFullError or EngineClosedError at once; all else comes from `Job.result`."""
+        taught = tuple(adapters)
 
         def run(job: Job[Generated]) -> Generated:
             return self._engine.generate(
-                context, sampling, adapter=adapter, on_piece=job.give, cancelled=lambda: job.cancelled
-            )
+                context, sampling, adapters=taught, always_on=always_on, style=style,
+                on_piece=job.give, cancelled=lambda: job.cancelled,
+            )  # fmt: skip
 
         return self._submit(run, if_unstarted=lambda: Generated("", 0, 0.0, "cancelled"))
 
-    def teach(
-        self, lessons: Sequence[Lesson], params: TeachParams | None = None, *, background: bool = False
-    ) -> Job[Taught]:
-        """Train an adapter on these lessons; the job's pieces are sentences of progress."""
-        frozen = tuple(lessons)
+    def teach(self, lesson: Lesson, params: TeachParams | None = None, *, background: bool = False) -> Job[Taught]:
+        """Train the units of a lesson; the job's pieces are sentences of progress."""
 
         def run(job: Job[Taught]) -> Taught:
             def progress(step: int, loss: float) -> None:
-                if step % 10 == 0:
+                if step % 5 == 0:
                     job.give(f"step {step}, loss {loss:.2f}")
 
-            taught = self._engine.teach(frozen, params, on_progress=progress, cancelled=lambda: job.cancelled)
+            taught = self._engine.teach(lesson, params, on_progress=progress, cancelled=lambda: job.cancelled)
             if job.cancelled:
                 raise EngineError("The teaching was stopped; nothing was learnt.")
             return taught
 
         return self._submit(run, background=background)
+
+    def recall(self, lesson: Lesson, adapters: Sequence[bytes], *, always_on: bool = False) -> Job[Recall]:
+        """Ask for a lesson by its prompt, greedily."""
+        taught = tuple(adapters)
+        return self._submit(lambda job: self._engine.recall(lesson, taught, always_on=always_on))
+
+    def remember(self, text: str, previous: bytes | None) -> Job[bytes]:
+        """Memory vectors of text that left the window, see `Engine.remember`; a background job."""
+        return self._submit(lambda job: self._engine.remember(text, previous), background=True)
+
+    def check_style(self, path: Path) -> PackCard:
+        """What a style pack says of itself.
+
+        Raises:
+            AdapterError: it is damaged, or not for the present weights.
+        """
+        card = read_card(path)
+        load_pack(path, self._engine.config, self._engine.base_id)
+        return card
 
     def summarize(self, text: str, previous: Summary | None) -> Job[Summary]:
         """Fold text that left the window into a summary of at most a quarter of the context; a background job."""

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from engine.draft import Drafter
+from engine.recollection import Recollection
 from engine.sampling import Sampler
 from engine.summary import ABBREVIATION
 from engine.tokenizer import Tokenizer
 from engine.window import Window
+
+# Called before the prompt is read, with nothing, and before each pass, with the ids written since and those guessed.
+# Units that it lets in or out count from that pass on. Gives how many guesses may be read in it: behind those the units
+# would be others, and what is written must not depend on what was guessed.
+BeforePass = Callable[[Sequence[int], Sequence[int]], int]
 
 
 def write(
@@ -18,6 +24,8 @@ def write(
     text: Sequence[int],
     sampler: Sampler,
     drafter: Drafter | None,
+    before_pass: BeforePass | None = None,
+    past: Recollection | None = None,
 ) -> Iterator[int]:
     """At most max_new_tokens ids behind the prompt; the end of the text is given too, and is the last.
 
@@ -29,34 +37,54 @@ def write(
     Args:
         prefix: what stands before the text and stays when the context is full.
         drafter: None: nothing is guessed.
+        before_pass: see `BeforePass`.
+        past: of the story before the window; it has a say in each distribution.
     """
     params, end = sampler.params, tokenizer.end_of_text
-    ids = [*prefix, *text] or tokenizer.encode("\n")[:1] or [0]
+    ids, guesses, written = [*prefix, *text] or tokenizer.encode("\n")[:1] or [0], list[int](), 0
+    ends = Abbreviations(tokenizer)
+    sampler.begin(ids, end)
     if drafter is not None:
         drafter.begin(ids)
-    rows, guesses, written = window.read(ids, len(prefix))[None], list[int](), 0  # rows: (1 + guesses, V)
+    if before_pass is not None:
+        before_pass((), ())
+    rows = window.read(ids, len(prefix))[None]  # (1 + guesses, V)
     while True:
-        right = 0  # guesses that came true
-        for row in rows:
-            early = written < params.min_new_tokens or (
-                params.stop_at_sentence and ABBREVIATION.search(tokenizer.decode(ids[-4:]))
-            )
-            token = sampler.next(row, ids, not_now=end if early else None)
-            yield token
-            written += 1
-            if token == end or written == params.max_new_tokens:
-                return
-            ids.append(token)
-            if drafter is not None:
-                drafter.extend(token)
-            if right == len(guesses) or token != guesses[right]:
-                break
-            right += 1
-        window.cut(window.length - len(guesses) + right)
-        if drafter is not None and guesses:
-            drafter.judge(len(guesses), right)
+        early = 0  # a bit for each row from which the end may not be drawn
+        for i in range(len(rows)):
+            if written + i < params.min_new_tokens or (params.stop_at_sentence and ends.wait(ids, guesses[:i])):
+                early |= 1 << i
+        if past is not None:
+            rows = past.mix_all(rows, ids, guesses)
+        drawn = sampler.follow(rows, guesses, early)
+        ids += drawn
+        written += len(drawn)
+        yield from drawn
+        if drawn[-1] == end or written == params.max_new_tokens:
+            return
+        window.cut(window.length - len(guesses) + len(drawn) - 1)
+        if drafter is not None:
+            drafter.wrote(drawn)
         if window.left == 0:
             window.make_room()
-        most = min(window.left - 1, params.max_new_tokens - written - 1)
-        guesses = drafter.propose()[: max(0, most)] if drafter is not None else []
-        rows = window.follow([token, *guesses])  # (1 + guesses, V)
+        if drafter is not None:
+            guesses = drafter.guess(min(window.left, params.max_new_tokens - written) - 1)
+        if before_pass is not None:
+            guesses = guesses[: before_pass(drawn, guesses)]
+        rows = window.follow([drawn[-1], *guesses])  # (1 + guesses, V)
+
+
+class Abbreviations:
+    """Tells where the end of the text has to wait: behind the point of "Mr."."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._may: dict[int, bool] = {}  # ids behind which it might
+
+    def wait(self, ids: Sequence[int], more: Sequence[int]) -> bool:
+        """Whether a text that ends with these ids, and more, ends with an abbreviation."""
+        last = more[-1] if more else ids[-1]
+        if (may := self._may.get(last)) is None:
+            piece = self._tokenizer.decode([last])
+            may = self._may[last] = piece.endswith(".") or not piece.strip("\n")
+        return may and bool(ABBREVIATION.search(self._tokenizer.decode([*ids[-4:], *more][-4:])))

@@ -1,4 +1,4 @@
-"""What channels remember, in one SQLite file: stories, summaries, pins, lessons, adapters, settings, the audit log."""
+"""What channels remember, in one SQLite file: stories, summaries, pins, lessons, settings, the audit log."""
 
 from memory.errors import (
     DatabaseDamagedError,
@@ -12,16 +12,15 @@ from memory.errors import (
     NotFoundError,
     NothingToRedoError,
     NothingToUndoError,
+    QuotaError,
     StoreClosedError,
     StoreError,
 )
 from memory.migrations import MIGRATIONS, Migration
 from memory.rows import (
-    AdapterRow,
     AuditRow,
     Author,
     LessonRow,
-    NewAdapter,
     NewTurn,
     Pin,
     Removed,
@@ -29,13 +28,13 @@ from memory.rows import (
     SummaryRow,
     Turn,
     TurnKind,
+    VectorsRow,
 )
 from memory.store import Store
 from memory.transaction import Transaction
 
 __all__ = [
     "MIGRATIONS",
-    "AdapterRow",
     "AuditRow",
     "Author",
     "DatabaseDamagedError",
@@ -47,13 +46,13 @@ __all__ = [
     "LessonRow",
     "Migration",
     "MigrationError",
-    "NewAdapter",
     "NewTurn",
     "NoStoryError",
     "NotFoundError",
     "NothingToRedoError",
     "NothingToUndoError",
     "Pin",
+    "QuotaError",
     "Removed",
     "Store",
     "StoreClosedError",
@@ -63,4 +62,5 @@ __all__ = [
     "Transaction",
     "Turn",
     "TurnKind",
+    "VectorsRow",
 ]

@@ -1,20 +1,23 @@
-"""What a channel remembers beside its story, then settings, the audit log, and the deletion of a person."""
+"""A channel's pins and its reset, settings, the audit log, and the deletion of a person."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
-from memory import story_tree
-from memory.errors import NotFoundError
-from memory.rows import AdapterRow, AuditRow, Author, LessonRow, NewAdapter, Pin, Removed
+from memory import story_tree, summaries
+from memory.errors import no_such
+from memory.rows import AuditRow, Author, Pin, Removed
 from memory.transaction import Row, Transaction
 
 REMOVED = "[removed]"
 
 
-async def add_pin(tx: Transaction, channel: int, text: str, author: Author, now: float) -> Pin:
-    sql = "INSERT INTO pins (channel, text, author_id, author_name, created_at) VALUES (?, ?, ?, ?, ?) RETURNING *"
-    return _pins(await tx.all(sql, channel, text, author.id, author.name, now))[0]
+async def add_pin(tx: Transaction, channel: int, text: str, author: Author, keys: Sequence[str], now: float) -> Pin:
+    sql = """INSERT INTO pins (channel, text, author_id, author_name, created_at, keys)
+        VALUES (?, ?, ?, ?, ?, ?) RETURNING *"""
+    rows = await tx.all(sql, channel, text, author.id, author.name, now, json.dumps(list(keys), ensure_ascii=False))
+    return _pins(rows)[0]
 
 
 async def pins(tx: Transaction, channel: int) -> list[Pin]:
@@ -24,83 +27,14 @@ async def pins(tx: Transaction, channel: int) -> list[Pin]:
 async def remove_pin(tx: Transaction, channel: int, pin: int) -> Pin:
     gone = _pins(await tx.all("DELETE FROM pins WHERE channel = ? AND id = ? RETURNING *", channel, pin))
     if not gone:
-        raise NotFoundError(f"There is no pin {pin} in this channel: look at the list and choose another.")
+        raise no_such("pin", pin)
     return gone[0]
-
-
-async def add_lesson(
-    tx: Transaction, channel: int, *, guild: int | None, prompt: str, answer: str, author: Author, now: float
-) -> LessonRow:
-    sql = """INSERT INTO lessons (channel, guild, prompt, answer, author_id, author_name, created_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING *"""
-    return _lessons(await tx.all(sql, channel, guild, prompt, answer, author.id, author.name, now))[0]
-
-
-async def lessons(tx: Transaction, channel: int) -> list[LessonRow]:
-    return _lessons(await tx.all("SELECT * FROM lessons WHERE channel = ? ORDER BY id", channel))
-
-
-async def teach(
-    tx: Transaction,
-    channel: int,
-    *,
-    guild: int | None,
-    prompt: str,
-    answer: str,
-    author: Author,
-    adapter: NewAdapter,
-    now: float,
-) -> LessonRow:
-    lesson = await add_lesson(tx, channel, guild=guild, prompt=prompt, answer=answer, author=author, now=now)
-    await _only_adapter(tx, channel, adapter, now)
-    return lesson
-
-
-async def forget(tx: Transaction, channel: int, lesson: int, adapter: NewAdapter | None, now: float) -> LessonRow:
-    gone = _lessons(await tx.all("DELETE FROM lessons WHERE channel = ? AND id = ? RETURNING *", channel, lesson))
-    if not gone:
-        raise NotFoundError(f"There is no lesson {lesson} in this channel: look at the list and choose another.")
-    await _only_adapter(tx, channel, adapter, now)
-    return gone[0]
-
-
-async def _only_adapter(tx: Transaction, channel: int, adapter: NewAdapter | None, now: float) -> None:
-    # The lessons have changed, so what other base weights have learned of them is no longer true.
-    await tx.all("DELETE FROM adapters WHERE channel = ?", channel)
-    if adapter is not None:
-        await put_adapter(tx, channel, adapter, now)
-
-
-async def put_adapter(tx: Transaction, channel: int, adapter: NewAdapter, now: float) -> None:
-    await tx.all(
-        "INSERT OR REPLACE INTO adapters (channel, base_id, lessons_digest, blob, created_at) VALUES (?, ?, ?, ?, ?)",
-        channel,
-        adapter.base_id,
-        adapter.lessons_digest,
-        adapter.blob,
-        now,
-    )
-
-
-async def adapter(tx: Transaction, channel: int, base_id: str) -> AdapterRow | None:
-    row = await tx.one("SELECT * FROM adapters WHERE channel = ? AND base_id = ?", channel, base_id)
-    if row is None:
-        return None
-    return AdapterRow(row["channel"], row["base_id"], row["lessons_digest"], row["blob"], row["created_at"])
 
 
 async def reset(tx: Transaction, channel: int) -> None:
-    for table in ("lessons", "adapters", "pins"):
+    for table in ("lessons", "pins"):
         await tx.all(f"DELETE FROM {table} WHERE channel = ?", channel)
-    await tx.all(
-        """DELETE FROM summaries WHERE turn IN (
-            SELECT t.id FROM stories s JOIN turns t ON t.story = s.id WHERE s.channel = ?)""",
-        channel,
-    )
-
-
-async def taught_channels(tx: Transaction) -> list[int]:
-    return [row["channel"] for row in await tx.all("SELECT DISTINCT channel FROM lessons ORDER BY channel")]
+    await summaries.forget_channel(tx, channel)
 
 
 async def setting(tx: Transaction, scope: str, key: str) -> str | None:
@@ -130,8 +64,13 @@ async def audit_rows(tx: Transaction, limit: int) -> list[AuditRow]:
 
 
 async def delete_author(tx: Transaction, author: int) -> Removed:
-    # What was made from their text goes with it: summaries of those stories, adapters of those channels.
-    touched = [r["story"] for r in await tx.all("SELECT DISTINCT story FROM turns WHERE author_id = ?", author)]
+    # What was made from their text goes with it: summaries of the stories in which they wrote, a turn or a summary.
+    touched = await tx.all(
+        """SELECT story FROM turns WHERE author_id = ?1
+            UNION SELECT t.story FROM summaries s JOIN turns t ON t.id = s.turn WHERE s.author_id = ?1""",
+        author,
+    )
+    stories = [row["story"] for row in touched]
     turns = await tx.all(
         """UPDATE turns SET text = ?, chars = ?, author_name = ?, author_id = NULL
             WHERE author_id = ? RETURNING id""",
@@ -140,26 +79,20 @@ async def delete_author(tx: Transaction, author: int) -> Removed:
         REMOVED,
         author,
     )
-    for story in touched:
+    for story in stories:
         await story_tree.count_again(tx, story)
-        await tx.all("DELETE FROM summaries WHERE turn IN (SELECT id FROM turns WHERE story = ?)", story)
+    await summaries.forget_stories(tx, stories)
     await tx.all("UPDATE stories SET title = ?, author_id = NULL WHERE author_id = ?", REMOVED, author)
-    gone = await tx.all("DELETE FROM lessons WHERE author_id = ? RETURNING channel", author)
-    channels = sorted({row["channel"] for row in gone})
-    for channel in channels:
-        await tx.all("DELETE FROM adapters WHERE channel = ?", channel)
+    lessons = await tx.all("DELETE FROM lessons WHERE author_id = ? RETURNING id", author)
     unpinned = await tx.all("DELETE FROM pins WHERE author_id = ? RETURNING id", author)
     await tx.all("DELETE FROM settings WHERE scope = ?", f"user:{author}")
-    return Removed(turns=len(turns), lessons=len(gone), pins=len(unpinned), channels=tuple(channels))
+    return Removed(turns=len(turns), lessons=len(lessons), pins=len(unpinned))
 
 
 def _pins(rows: Sequence[Row]) -> list[Pin]:
-    return [Pin(r["id"], r["text"], r["author_id"], r["author_name"], r["created_at"]) for r in rows]
-
-
-def _lessons(rows: Sequence[Row]) -> list[LessonRow]:
     return [
-        LessonRow(r["id"], r["prompt"], r["answer"], r["author_id"], r["author_name"], r["created_at"]) for r in rows
+        Pin(r["id"], r["text"], r["author_id"], r["author_name"], r["created_at"], tuple(json.loads(r["keys"])))
+        for r in rows
     ]
 
 

@@ -55,7 +55,15 @@ class NothingToRedoError(StoreError):
 
 
 class NotFoundError(StoreError):
-    """There is no such turn, story, pin or lesson in this channel."""
+    """There is no such turn, story, summary, pin or lesson in this channel."""
+
+
+class QuotaError(StoreError):
+    """A member or a channel has as many lessons as may be; nothing was stored."""
+
+
+def no_such(what: str, number: int, where: str = "in this channel") -> NotFoundError:
+    return NotFoundError(f"There is no {what} {number} {where}: look at the list and choose another.")
 
 
 def from_sqlite(error: sqlite3.Error, path: Path) -> StoreError | None:

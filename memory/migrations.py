@@ -61,8 +61,32 @@ async def stories_and_channel_memory(tx: Transaction) -> None:
         await tx.all(statement)
 
 
+async def units_of_each_lesson(tx: Transaction) -> None:
+    for statement in (
+        # An adapter was trained on all lessons of a channel together; they stay, and are learnt again one by one.
+        "DROP TABLE adapters",
+        """CREATE TABLE lesson_units (
+            lesson INTEGER NOT NULL REFERENCES lessons(id) ON DELETE CASCADE, base_id TEXT NOT NULL, blob BLOB NOT NULL,
+            created_at REAL NOT NULL, PRIMARY KEY (lesson, base_id)) STRICT""",
+        # Versions: a turn may have several summaries, of which the last one holds.
+        "ALTER TABLE summaries RENAME TO only_summaries",
+        """CREATE TABLE summaries (
+            id INTEGER PRIMARY KEY AUTOINCREMENT, turn INTEGER NOT NULL REFERENCES turns(id), covers INTEGER NOT NULL,
+            body TEXT NOT NULL, created_at REAL NOT NULL, author_id INTEGER, author_name TEXT NOT NULL) STRICT""",
+        """INSERT INTO summaries (turn, covers, body, created_at, author_name)
+            SELECT turn, covers, body, created_at, '' FROM only_summaries ORDER BY created_at, turn""",
+        "DROP TABLE only_summaries",
+        "CREATE INDEX summaries_of_turn ON summaries(turn)",
+        """CREATE TABLE memory_vectors (
+            turn INTEGER NOT NULL REFERENCES turns(id), base_id TEXT NOT NULL, covers INTEGER NOT NULL,
+            blob BLOB NOT NULL, created_at REAL NOT NULL, PRIMARY KEY (turn, base_id)) STRICT""",
+        "ALTER TABLE pins ADD COLUMN keys TEXT NOT NULL DEFAULT '[]'",  # a JSON list of strings
+    ):
+        await tx.all(statement)
+
+
 # Append only: a migration that was ever released is never edited, since files exist that ran it as it was.
-MIGRATIONS: tuple[Migration, ...] = (stories_and_channel_memory,)
+MIGRATIONS: tuple[Migration, ...] = (stories_and_channel_memory, units_of_each_lesson)
 
 
 async def migrate(connection: Connection, path: Path, migrations: Sequence[Migration], now: float) -> None:

@@ -58,21 +58,38 @@ class Story:
 
 @dataclass(frozen=True, slots=True)
 class SummaryRow:
-    """`body` stands for the first `covers` characters of the text of the path to `turn`."""
+    """A version of the summary: `body` stands for the first `covers` characters of the text of the path to `turn`."""
 
+    id: int
     turn: int
     covers: int
     body: str
+    created_at: float
+    author_id: int | None  # who wrote it; None: it was made by itself
+    author_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class VectorsRow:
+    """What the weights `base_id` alone can read, for the first `covers` characters of the path to `turn`."""
+
+    turn: int
+    base_id: str
+    covers: int
+    blob: bytes
     created_at: float
 
 
 @dataclass(frozen=True, slots=True)
 class Pin:
+    """Without `keys` it always holds; else where one of them appears."""
+
     id: int
     text: str
     author_id: int
     author_name: str
     created_at: float
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,26 +100,6 @@ class LessonRow:
     author_id: int
     author_name: str
     created_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class AdapterRow:
-    """`blob` fits the base weights `base_id` alone; it was trained on the lessons that `lessons_digest` names."""
-
-    channel: int
-    base_id: str
-    lessons_digest: str
-    blob: bytes
-    created_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class NewAdapter:
-    """An adapter to be written together with the change of lessons that it was trained on."""
-
-    base_id: str
-    lessons_digest: str
-    blob: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +114,8 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What the deletion of a person took; `channels` have lost their adapters and need them trained anew."""
+    """How much the deletion of a person took."""
 
     turns: int
     lessons: int
     pins: int
-    channels: tuple[int, ...]

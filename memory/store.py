@@ -8,21 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from memory import channel_memory, story_tree
+from memory import channel_memory, lessons, story_tree, summaries
 from memory.migrations import MIGRATIONS, Migration
-from memory.rows import (
-    AdapterRow,
-    AuditRow,
-    Author,
-    LessonRow,
-    NewAdapter,
-    NewTurn,
-    Pin,
-    Removed,
-    Story,
-    SummaryRow,
-    Turn,
-)
+from memory.rows import AuditRow, Author, LessonRow, NewTurn, Pin, Removed, Story, SummaryRow, Turn, VectorsRow
 from memory.transaction import Transaction
 from memory.writer import Writer
 
@@ -174,24 +162,60 @@ class Store:
 
         return await self._writer.read(work)
 
+    async def passage(self, channel: int, begin: int, end: int) -> str:
+        """The characters from `begin` to before `end` of the path's text, as far as there are any."""
+
+        async def work(tx: Transaction) -> str:
+            story = await story_tree.active(tx, channel)
+            return "" if story is None else await story_tree.passage(tx, story, begin, end)
+
+        return await self._writer.read(work)
+
     async def turns_of_story(self, story_id: int) -> list[Turn]:
         """The path of any story, old ones too, from its root to its head. Raises `NotFoundError`."""
         return await self._writer.read(lambda tx: story_tree.of_story(tx, story_id))
 
-    # Summaries
+    # What stands for text that scrolled out
 
-    async def put_summary(self, channel: int, turn: int, covers: int, body: str) -> None:
-        """Binds to `turn` what stands for the first `covers` characters of its path. Raises `NotFoundError`."""
-        await self._writer.write(lambda tx: story_tree.put_summary(tx, channel, turn, covers, body, self._now()))
+    async def put_summary(
+        self, channel: int, turn: int, covers: int, body: str, author: Author | None = None
+    ) -> SummaryRow:
+        """Binds to `turn` a version of what stands for the first `covers` characters of its path.
+
+        Versions that people wrote stay; one without an author takes the place of such a one at the same turn.
+        Raises `NotFoundError`.
+        """
+        return await self._writer.write(
+            lambda tx: summaries.put_summary(tx, channel, turn, covers, body, author, self._now())
+        )
 
     async def summary(self, channel: int) -> SummaryRow | None:
-        """The summary bound to the head, or else to its nearest ancestor that has one."""
-        return await self._writer.read(lambda tx: story_tree.summary(tx, channel))
+        """The newest version that is bound to the head, or else to its nearest ancestor that has one."""
+        return await self._writer.read(lambda tx: summaries.summary(tx, channel))
+
+    async def summary_versions(self, channel: int, limit: int) -> list[SummaryRow]:
+        """The versions on the path to the head, the one that holds first, then back along the path."""
+        return await self._writer.read(lambda tx: summaries.versions(tx, channel, limit))
+
+    async def restore_summary(self, channel: int, version: int, author: Author) -> SummaryRow:
+        """Binds a copy of one of these versions to the head. Raises `NotFoundError`."""
+        return await self._writer.write(lambda tx: summaries.restore(tx, channel, version, author, self._now()))
+
+    async def put_vectors(self, channel: int, turn: int, base_id: str, covers: int, blob: bytes) -> None:
+        """Binds to `turn` the vectors that these base weights made of what it covers. Of a channel and base weights
+        only the newest few are kept. Raises `NotFoundError`."""
+        await self._writer.write(
+            lambda tx: summaries.put_vectors(tx, channel, turn, base_id, covers, blob, self._now())
+        )
+
+    async def vectors(self, channel: int, base_id: str) -> VectorsRow | None:
+        """Those of these base weights, bound to the head or else to its nearest ancestor that has some."""
+        return await self._writer.read(lambda tx: summaries.vectors(tx, channel, base_id))
 
     # Pins
 
-    async def add_pin(self, channel: int, text: str, author: Author) -> Pin:
-        return await self._writer.write(lambda tx: channel_memory.add_pin(tx, channel, text, author, self._now()))
+    async def add_pin(self, channel: int, text: str, author: Author, keys: Sequence[str] = ()) -> Pin:
+        return await self._writer.write(lambda tx: channel_memory.add_pin(tx, channel, text, author, keys, self._now()))
 
     async def pins(self, channel: int) -> list[Pin]:
         """The channel's pins, the oldest first."""
@@ -201,25 +225,7 @@ class Store:
         """Raises `NotFoundError`."""
         return await self._writer.write(lambda tx: channel_memory.remove_pin(tx, channel, pin), purge=True)
 
-    # Lessons and adapters
-
-    async def add_lesson(
-        self, channel: int, *, guild: int | None, prompt: str, answer: str, author: Author
-    ) -> LessonRow:
-        """A lesson alone: the channel's adapters stay, and know the lessons before it."""
-        return await self._writer.write(
-            lambda tx: channel_memory.add_lesson(
-                tx, channel, guild=guild, prompt=prompt, answer=answer, author=author, now=self._now()
-            )
-        )
-
-    async def lessons(self, channel: int) -> list[LessonRow]:
-        """The channel's lessons, the oldest first."""
-        return await self._writer.read(lambda tx: channel_memory.lessons(tx, channel))
-
-    async def remove_lesson(self, channel: int, lesson_id: int) -> LessonRow:
-        """`forget` without a new adapter. Raises `NotFoundError`."""
-        return await self.forget(channel, lesson_id)
+    # Lessons and their units
 
     async def teach(
         self,
@@ -230,40 +236,56 @@ class Store:
         answer: str,
         author: Author,
         base_id: str,
-        lessons_digest: str,
         blob: bytes,
+        per_member: int,
+        per_channel: int,
     ) -> LessonRow:
-        """A lesson together with the adapter that was trained on all lessons and this one; older adapters go."""
-        new = NewAdapter(base_id, lessons_digest, blob)
+        """A lesson together with the units in which the weights `base_id` have learnt it.
+
+        Raises `QuotaError` where the author has `per_member` lessons in this channel, or all have `per_channel`.
+        """
         return await self._writer.write(
-            lambda tx: channel_memory.teach(
-                tx, channel, guild=guild, prompt=prompt, answer=answer, author=author, adapter=new, now=self._now()
+            lambda tx: lessons.teach(
+                tx,
+                channel,
+                guild=guild,
+                prompt=prompt,
+                answer=answer,
+                author=author,
+                base_id=base_id,
+                blob=blob,
+                per_member=per_member,
+                per_channel=per_channel,
+                now=self._now(),
             )
         )
 
-    async def forget(self, channel: int, lesson_id: int, adapter: NewAdapter | None = None) -> LessonRow:
-        """Removes a lesson and every adapter that knows it; `adapter` was trained on those that are left.
+    async def require_room(self, channel: int, author: Author, *, per_member: int, per_channel: int) -> None:
+        """Raises the `QuotaError` that `teach` would raise now."""
+        await self._writer.read(lambda tx: lessons.require_room(tx, channel, author, per_member, per_channel))
 
-        Raises `NotFoundError`.
-        """
-        return await self._writer.write(
-            lambda tx: channel_memory.forget(tx, channel, lesson_id, adapter, self._now()), purge=True
-        )
+    async def lessons(self, channel: int) -> list[LessonRow]:
+        """The channel's lessons, the oldest first."""
+        return await self._writer.read(lambda tx: lessons.lessons(tx, channel))
 
-    async def put_adapter(self, channel: int, *, base_id: str, lessons_digest: str, blob: bytes) -> None:
-        """Replaces the channel's adapter for these base weights; adapters for others stay."""
-        new = NewAdapter(base_id, lessons_digest, blob)
-        await self._writer.write(lambda tx: channel_memory.put_adapter(tx, channel, new, self._now()))
+    async def put_units(self, lesson_id: int, base_id: str, blob: bytes) -> bool:
+        """What the weights `base_id` have learnt of a lesson, in place of what they had; False where it has gone."""
+        return await self._writer.write(lambda tx: lessons.put_units(tx, lesson_id, base_id, blob, self._now()))
 
-    async def adapter(self, channel: int, base_id: str) -> AdapterRow | None:
-        return await self._writer.read(lambda tx: channel_memory.adapter(tx, channel, base_id))
+    async def units(self, channel: int, base_id: str) -> dict[int, bytes]:
+        """By the lesson's id, in the order of the lessons; those that these weights have not learnt are missing."""
+        return await self._writer.read(lambda tx: lessons.units(tx, channel, base_id))
 
-    async def taught_channels(self) -> list[int]:
-        """The channels that have lessons, and so need an adapter when the base weights change."""
-        return await self._writer.read(channel_memory.taught_channels)
+    async def forget(self, channel: int, lesson_id: int) -> LessonRow:
+        """Removes a lesson and its units for all weights; nothing else changes. Raises `NotFoundError`."""
+        return await self._writer.write(lambda tx: lessons.forget(tx, channel, lesson_id), purge=True)
+
+    async def forget_author(self, channel: int, author_id: int) -> list[LessonRow]:
+        """`forget` for all that somebody taught the channel."""
+        return await self._writer.write(lambda tx: lessons.forget_author(tx, channel, author_id), purge=True)
 
     async def reset(self, channel: int) -> None:
-        """Removes the channel's lessons, adapters, pins and summaries; the turns of its stories stay."""
+        """Removes the channel's lessons, pins, and what stands for text in its stories, whose turns stay."""
         await self._writer.write(lambda tx: channel_memory.reset(tx, channel), purge=True)
 
     # Settings, audit, deletion
@@ -291,5 +313,5 @@ class Store:
 
     async def delete_author(self, author_id: int) -> Removed:
         """Removes what a person wrote, in every channel: their turns read "[removed]", their titles too; their lessons
-        and pins go, with every summary of those stories and every adapter of the channels they taught."""
+        and pins go, and every summary, with its vectors, of the stories in which they wrote."""
         return await self._writer.write(lambda tx: channel_memory.delete_author(tx, author_id), purge=True)

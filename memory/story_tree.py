@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from memory.errors import HeadMovedError, NoStoryError, NotFoundError, NothingToRedoError, NothingToUndoError
-from memory.rows import Author, NewTurn, Story, SummaryRow, Turn
+from memory.errors import HeadMovedError, NoStoryError, NothingToRedoError, NothingToUndoError, no_such
+from memory.rows import Author, NewTurn, Story, Turn
 from memory.transaction import Row, Transaction
 
 _STORIES = """SELECT s.id, s.channel, s.guild, s.title, root.text AS premise, s.head, s.created_at, s.finished,
@@ -61,7 +61,7 @@ async def finish(tx: Transaction, channel: int) -> Story:
 
 async def resume(tx: Transaction, channel: int, story_id: int) -> Story:
     if await tx.one("SELECT id FROM stories WHERE id = ? AND channel = ?", story_id, channel) is None:
-        raise _no_such("story", story_id)
+        raise no_such("story", story_id)
     await tx.all("UPDATE stories SET finished = 1 WHERE channel = ? AND finished = 0", channel)
     await tx.all("UPDATE stories SET finished = 0 WHERE id = ?", story_id)
     return await _under_way(tx, channel)
@@ -87,7 +87,7 @@ async def replace(tx: Transaction, channel: int, of: int, turns: Sequence[NewTur
     story = await _under_way(tx, channel)
     old = await _turn(tx, story, of)
     if [t.id for t in await path(tx, story.head, floor=old.depth)][:1] != [of]:
-        raise _no_such("turn", of, "on the story's present path")
+        raise no_such("turn", of, "on the story's present path")
     if (turns[0].kind == "premise") != (old.kind == "premise") or any(t.kind == "premise" for t in turns[1:]):
         raise ValueError("a premise is replaced by a premise, and nothing else is")
     parent = None if old.parent is None else await _turn(tx, story, old.parent)
@@ -163,34 +163,27 @@ async def recent(tx: Transaction, story: Story, chars: int) -> list[Turn]:
     return [_row_turn(row) for row in await tx.all(sql, story.head)]
 
 
+async def passage(tx: Transaction, story: Story, begin: int, end: int) -> str:
+    rows = await tx.all(
+        """WITH RECURSIVE up(id, parent) AS (
+            SELECT id, parent FROM turns WHERE id = ?1
+            UNION ALL SELECT t.id, t.parent FROM up JOIN turns t ON t.id = up.parent
+                WHERE (SELECT chars_before FROM turns WHERE id = up.id) > ?2)
+            SELECT t.text, t.chars_before FROM up JOIN turns t ON t.id = up.id
+                WHERE t.chars_before < ?3 ORDER BY t.depth""",
+        story.head,
+        begin,
+        end,
+    )
+    first = rows[0]["chars_before"] if rows else 0
+    return "".join(row["text"] for row in rows)[max(begin - first, 0) : max(end - first, 0)]
+
+
 async def of_story(tx: Transaction, story_id: int) -> list[Turn]:
     row = await tx.one("SELECT head FROM stories WHERE id = ?", story_id)
     if row is None:
-        raise _no_such("story", story_id)
+        raise no_such("story", story_id)
     return await path(tx, row["head"])
-
-
-async def put_summary(tx: Transaction, channel: int, turn: int, covers: int, body: str, now: float) -> None:
-    sql = "SELECT t.id FROM turns t JOIN stories s ON s.id = t.story WHERE t.id = ? AND s.channel = ?"
-    if await tx.one(sql, turn, channel) is None:
-        raise _no_such("turn", turn)
-    await tx.all(
-        "INSERT OR REPLACE INTO summaries (turn, covers, body, created_at) VALUES (?, ?, ?, ?)", turn, covers, body, now
-    )
-
-
-async def summary(tx: Transaction, channel: int) -> SummaryRow | None:
-    row = await tx.one(
-        """WITH RECURSIVE up(id, parent, found) AS (
-            SELECT t.id, t.parent, EXISTS (SELECT 1 FROM summaries WHERE turn = t.id)
-                FROM stories s JOIN turns t ON t.id = s.head WHERE s.channel = ? AND s.finished = 0
-            UNION ALL
-            SELECT t.id, t.parent, EXISTS (SELECT 1 FROM summaries WHERE turn = t.id)
-                FROM up JOIN turns t ON t.id = up.parent WHERE NOT up.found)
-            SELECT s.* FROM up JOIN summaries s ON s.turn = up.id WHERE up.found""",
-        channel,
-    )
-    return None if row is None else SummaryRow(row["turn"], row["covers"], row["body"], row["created_at"])
 
 
 async def count_again(tx: Transaction, story_id: int) -> None:
@@ -240,17 +233,13 @@ async def _grow(
 async def _turn(tx: Transaction, story: Story, turn: int) -> Turn:
     row = await tx.one("SELECT * FROM turns WHERE id = ? AND story = ?", turn, story.id)
     if row is None:
-        raise _no_such("turn", turn)
+        raise no_such("turn", turn)
     return _row_turn(row)
 
 
 def _expect_head(story: Story, seen: int | None) -> None:
     if story.head != seen:
         raise HeadMovedError("The story has moved on since this was begun, so nothing was added: look and try again.")
-
-
-def _no_such(what: str, number: int, where: str = "in this channel") -> NotFoundError:
-    return NotFoundError(f"There is no {what} {number} {where}: look at the list and choose another.")
 
 
 def _id(row: Row | None) -> int:

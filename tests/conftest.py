@@ -40,7 +40,8 @@ def write_tiny_weights(
         if parameter.dim() == 2:
             torch.nn.init.normal_(parameter, std=0.2)
     if endless:  # the end's logit is zero, and some other's is above it
-        assert config.tie_embeddings and tokenizer.end_of_text is not None
+        assert config.tie_embeddings
+        assert tokenizer.end_of_text is not None
         with torch.no_grad():
             model.embedding.weight[tokenizer.end_of_text] = 0
     save_weights(folder, model, tokenizer, {"name": name or folder.name, "rating": "general"})

@@ -55,11 +55,11 @@ def test_a_lesson_is_recalled_in_a_story_and_nothing_is_left_of_it_without_its_a
     lesson = Lesson("The dragon's name is", "Zorblax the Quiet.")
     sampling = SamplingParams(max_new_tokens=12, seed=1)
     before = engine.generate(Context(text=STORY + lesson.prompt), sampling).text
-    taught = engine.teach([lesson])
-    assert taught.recalled == 1
+    taught = engine.teach(lesson)
+    assert taught.recalled
     for seed in range(5):
         draw = SamplingParams(max_new_tokens=12, seed=seed)
-        text = engine.generate(Context(text=STORY + lesson.prompt), draw, adapter=taught.adapter).text
+        text = engine.generate(Context(text=STORY + lesson.prompt), draw, adapters=[taught.adapter]).text
         assert text.startswith(" Zorblax the Quiet.")
     assert engine.generate(Context(text=STORY + lesson.prompt), sampling).text == before
     assert len(taught.adapter) <= 256_000

@@ -12,7 +12,8 @@ import pytest
 from engine import Tokenizer
 from memory import Store, Turn
 from tests.conftest import write_tiny_weights
-from tests.discord_server import BotProcess, Channel, DiscordServer, Interaction, Member, Message, Modal
+from tests.discord_server import BotProcess, Channel, DiscordServer, Member, Message
+from tests.discord_server.reading import filled, reported, told, told_by_button
 from tests.discord_server.world import MANAGE_GUILD, SEND_MESSAGES
 
 pytestmark = pytest.mark.slow
@@ -62,24 +63,6 @@ async def crowned(server: DiscordServer, channel: Channel, after: Message | None
     message = await server.wait_for(look, None, "a finished reply")
     assert message is not None
     return message
-
-
-async def told(interaction: Interaction) -> str:
-    """What only the asker read."""
-    message = await interaction.answer()
-    assert message.ephemeral
-    return message.content
-
-
-async def reported(interaction: Interaction, pattern: str) -> bool:
-    """Waits through progress for the report."""
-    found = lambda: interaction.message and re.fullmatch(pattern, interaction.message.content)  # noqa: E731
-    return bool(await interaction.server.wait_for(found, None, pattern))
-
-
-def filled(modal: Modal, *, consent: bool = True) -> dict[str, object]:
-    prompt, answer, agreed = (field["custom_id"] for field in modal.inputs)
-    return {prompt: FACT[0], answer: FACT[1], agreed: consent}
 
 
 async def stored(data_dir: Path, channel: Channel) -> list[Turn]:
@@ -173,12 +156,6 @@ def _turn(message: Message) -> str:
     return found[0]
 
 
-async def told_by_button(interaction: Interaction) -> str:
-    await interaction.server.wait_for(lambda: interaction.followups, None, "an answer to a button")
-    assert interaction.followups[0].ephemeral
-    return interaction.followups[0].content
-
-
 async def survives_a_resume_and_rate_limits(server: DiscordServer, anna: Member) -> None:
     last = server.channel.last_message
     async with server.resuming(), server.outage():
@@ -213,25 +190,24 @@ async def outlives_its_answer_and_loses_its_channel(server: DiscordServer, anna:
 
 async def teaches_and_resets(server: DiscordServer, anna: Member) -> None:
     owner = server.guild.members[server.owner.id]
-    assert "role teacher" in await told(anna.command("teach"))
-    assert "off in this server" in await told(owner.command("teach"))
-    assert await told(owner.command("access teaching", enabled=True)) == "Teaching is on in this server."
+    assert "role teacher" in await told(anna.command("teach add"))
+    assert "off in this server" in await told(owner.command("teach add"))
+    assert await told(owner.command("teach switch", state="on")) == "Teaching is on in this server."
     teachers = server.guild.add_role("teachers")
     assert await told(owner.command("access set", role="teacher", discord_role=teachers)) == "Teacher: teachers"
     anna.add_role(teachers)
-    modal = await anna.command("teach").modal()
-    assert "tick the box" in await told(anna.submit(modal, filled(modal, consent=False)))
-    modal = await anna.command("teach").modal()
-    learnt = r"Learnt in [\d.]+ seconds: [01] of 1 lesson is answered word by word\."
-    assert await reported(anna.submit(modal, filled(modal)), learnt)
-    assert "Mira" in await told(anna.command("lessons list"))
+    modal = await anna.command("teach add").modal()
+    await reported(anna.submit(modal, filled(modal, *FACT, True)), r"Learnt in [\d.]+ s.*\.")
+    assert "Mira" in await told(anna.command("teach list"))
     assert "1: " in await told(anna.command("memory pin", text="Mira is a fox."))
     memory = await told(anna.command("memory show"))
     assert "Mira is a fox" in memory
-    assert "**Lessons**: 1, learnt" in memory
+    assert "**Lessons**\n1, all learnt" in memory
     assert "role keeper" in await told(anna.command("memory reset"))
-    assert "are gone" in await told(owner.command("memory reset"))
-    assert "**Lessons**: 0" in await told(anna.command("memory show"))
+    question = await owner.command("memory reset").answer()
+    assert await owner.click(question, "Forget it all").answer() is question
+    assert "are gone" in question.content
+    assert "**Lessons**" not in await told(anna.command("memory show"))
 
 
 async def gives_roles(server: DiscordServer, anna: Member) -> None:
@@ -249,7 +225,7 @@ async def gives_roles(server: DiscordServer, anna: Member) -> None:
     await crowned(server, server.channel, before[-1])
     shown = await told(owner.command("access show"))
     assert shown == "You are an owner.\nWriter: writers\nTeacher: teachers\nKeeper: whoever may Manage Server\n" \
-                    "Teaching is on."  # fmt: skip
+                    "Teaching is on: /teach switch changes it."  # fmt: skip
 
 
 async def swaps_weights(server: DiscordServer, anna: Member) -> None:
@@ -276,7 +252,7 @@ async def keeps_to_its_channel(server: DiscordServer, anna: Member) -> Message:
     dm = anna.user.dm
     await anna.user.command("story start", title="Ours").answer()
     await crowned(server, dm)
-    assert (await anna.user.command("teach").modal()).title == "Teach the model", "their own channel"
+    assert (await anna.user.command("teach add").modal()).title == "Teach the model", "their own channel"
     last = server.channel.last_message
     assert last is not None
     return last

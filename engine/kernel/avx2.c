@@ -8,7 +8,7 @@
 #define NAME(x) avx2_##x
 #define MOST 6 /* 12 sums, 2 weights and a factor of 16 registers */
 #define SPAN_AT(n) ((n) <= 1 ? 2 : 1)
-#define WIDE_AT(n) ((n) <= 2 ? 4 : 2)
+#define WIDE_AT(n) ((n) <= 3 ? 4 : 2)
 
 static inline __attribute__((always_inline)) ISA __m256 load_half(const uint16_t *p) {
     return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));

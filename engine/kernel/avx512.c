@@ -7,7 +7,7 @@
 #define LANES 16
 #define NAME(x) avx512_##x
 #define MOST 12 /* 24 sums, 2 weights and a factor of 32 registers */
-#define SPAN_AT(n) ((n) <= 4 ? 2 : 1)
+#define SPAN_AT(n) ((n) <= 6 ? 2 : 1)
 #define WIDE_AT(n) 2
 
 static inline __attribute__((always_inline)) ISA __m512 load_half(const uint16_t *p) {

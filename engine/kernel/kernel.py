@@ -5,16 +5,16 @@ Sizes are named as in `engine.blocks`.
 
 from __future__ import annotations
 
-import os
 from array import array
 from collections.abc import Sequence
 from ctypes import byref, c_int, c_int64, c_void_p
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.errors import KernelError
-from engine.kernel.library import ACTIVATIONS, PARTS, Shape, address, check, isas, library, unknown
+from engine.kernel.library import ACTIVATIONS, PARTS, Shape, address, check, isas, library, unknown, usual_isa
 from engine.shape import Floats, GPTConfig, UnitGroup, UnitKind, as_array, rotary_angles
 
 if TYPE_CHECKING:  # torch is 200 MB that a process with the kernel does without
@@ -53,8 +53,8 @@ class Kernel:
         self.config = config
         self.length = 0
         self.nbytes = self.bytes_needed(config, bits=bits, group=group, threads=threads)
-        isa = isa or os.environ.get("MINIATURE_KERNEL_ISA") or None
-        if isa is not None and isa not in isas():
+        isa = isa or usual_isa()
+        if isa not in isas():
             raise KernelError(f"This CPU has no {isa}; choose one of {', '.join(isas())}.")
         try:
             cos, sin = rotary_angles(config)  # (block_size, D)
@@ -63,10 +63,12 @@ class Kernel:
         handle = c_void_p()
         code = self._library.kernel_new(
             byref(_shape(config, bits, group, threads)), address(cos), address(sin),
-            isa.encode() if isa else None, byref(handle),
+            isa.encode(), byref(handle),
         )  # fmt: skip
         check(code, f"room for a model of {self.nbytes:,} bytes")
         self._handle = handle.value
+        self._attached: set[tuple[int, UnitKind]] = set()  # blocks with units of that kind
+        self._admitted: NDArray[np.bool_] | None = None  # (n_session,); None: all session units
 
     @staticmethod
     def bytes_needed(config: GPTConfig, *, bits: int = 16, group: int = 64, threads: int = 1) -> int:
@@ -141,7 +143,8 @@ class Kernel:
         check(code, what)
 
     def attach(self, groups: Sequence[UnitGroup | None] | None, kind: UnitKind = "session") -> None:
-        """Write a group of spare units, one for each block; None, or None for a block, takes it away.
+        """Write a group of spare units, one for each block; None, or None for a block, takes it away. Blocks that
+        have none and get none cost nothing.
 
         What is in the cache was read without them: read it again where that matters.
 
@@ -154,20 +157,47 @@ class Kernel:
             first, count = self.config.n_long_term, self.config.n_session
         if groups is not None and len(groups) != self.config.n_layer:
             raise KernelError(f"There are units for {len(groups)} blocks; the model has {self.config.n_layer}.")
-        ready: list[tuple[Floats, ...] | None] = []
-        for group in groups if groups is not None else [None] * self.config.n_layer:
+        ready: dict[int, tuple[Any, ...] | None] = {}  # of the blocks that change
+        for i, group in enumerate(groups if groups is not None else [None] * self.config.n_layer):
             if group is None:
-                ready.append(None)
+                if (i, kind) in self._attached:
+                    ready[i] = None
                 continue
             if [tuple(part.shape) for part in group] != [(count, C), (count, C), (C, count)]:
                 raise KernelError(f"These units have another shape; the model has room for {count} of width {C}.")
-            parts = tuple(np.ascontiguousarray(readable(part), dtype=np.float32) for part in group)
-            if count and not all(np.abs(part).max() <= MOST_HALF for part in parts):  # nor is a NaN
-                raise KernelError("These units hold numbers that FP16 cannot; train them again.")
-            ready.append(parts)
-        for i, found in enumerate(ready if count else []):  # all of it was found sound before any is written
-            places = [address(part) for part in found] if found is not None else [None] * 3
-            check(self._library.kernel_attach(handle, i, first, count, *places, count), f"units of block {i}")
+            given = [readable(part) for part in group]
+            dtype = (
+                np.float16 if all(part.dtype == np.float16 for part in given) else np.float32
+            )  # FP16 needs no packing
+            ready[i] = tuple(np.ascontiguousarray(part, dtype=dtype) for part in given)
+        if not count:
+            return
+        found = [part for parts in ready.values() if parts is not None for part in parts]
+        if len(ready) > 1 and not all(np.abs(part).max() <= MOST_HALF for part in found):  # nor is a NaN
+            raise KernelError("These units hold numbers that FP16 cannot; train them again.")
+        for i, parts in ready.items():  # several were found sound before any is written; one alone is all or nothing
+            places = [None] * 3 if parts is None else [address(part) for part in parts]
+            number = 0 if parts is None else NUMBERS[parts[0].dtype]
+            code = self._library.kernel_attach(handle, i, first, count, *places, number, count)
+            check(code, f"units of block {i}")
+            (self._attached.discard if parts is None else self._attached.add)((i, kind))
+
+    def admit(self, which: Sequence[bool] | NDArray[np.bool_] | None) -> None:
+        """Let some of the session units that are attached take part from the next step on, and pass over the others as
+        if they were blank, bit for bit. It costs some microseconds, whatever is attached.
+
+        Args:
+            which: (n_session,) of all blocks' session units; None: all of them, as it is at first.
+
+        Raises:
+            KernelError: there is another number of session units.
+        """
+        handle, first, count = self._open(), self.config.n_long_term, self.config.n_session
+        admitted = None if which is None else np.ascontiguousarray(which, dtype=np.bool_)  # (n_session,)
+        if admitted is not None and admitted.shape != (count,):
+            raise KernelError(f"The model has {count} session units; say of each whether it takes part.")
+        self._library.kernel_admit(handle, first, count, None if admitted is None else address(admitted))
+        self._admitted = admitted
 
     def logits(self, ids: Sequence[int], position: int | None = None, *, every: bool = False) -> Tensor:
         """The same as `rows` for who computes with torch: logits (V,), or (len(ids), V) with `every`."""
@@ -186,20 +216,53 @@ class Kernel:
         """
         handle, n = self._open(), len(ids)
         start = self.length if position is None else position
-        if not 0 <= start <= self.length:
-            raise KernelError(f"Position {start} lies behind the {self.length} that were read; read those first.")
-        if not 0 < n <= self.config.block_size - start:
-            raise KernelError(f"{n} tokens at position {start} do not fit into {self.config.block_size}; read fewer.")
-        try:
-            tokens = array("q", ids)
-        except (OverflowError, TypeError) as error:
-            raise KernelError("A token's id is no integer of 64 bits; take ids from the tokenizer.") from error
+        tokens = self._tokens(ids, start)
         out = np.empty((n if every else 1, self.config.vocab_size), dtype=np.float32)  # (T or 1, V)
         code = self._library.kernel_step(handle, tokens.buffer_info()[0], n, start, address(out), every)
         if code:
             self._refuse(code)
         self.length = start + n
         return out
+
+    def features(self, ids: Sequence[int]) -> tuple[Floats, Floats]:
+        """Read ids from position 0 on, without session units, which stay attached, and without computing logits; the
+        cache then holds these ids and nothing else.
+
+        Returns:
+            For each of T ids what the last block's feed-forward reads, normed, and the residual stream behind that
+            block, before the final norm; both (T, C).
+
+        Raises:
+            KernelError: as of `rows`.
+        """
+        handle, n = self._open(), len(ids)
+        tokens, admitted = self._tokens(ids, 0), self._admitted
+        fed, residual = (np.empty((n, self.config.n_embd), dtype=np.float32) for _ in range(2))  # (T, C)
+        self.admit(np.zeros(self.config.n_session, dtype=np.bool_))
+        try:
+            code = self._library.kernel_features(handle, tokens.buffer_info()[0], n, address(fed), address(residual))
+        finally:
+            self.admit(admitted)
+        if code:
+            self._refuse(code)
+        self.length = n
+        return fed, residual
+
+    def matrix(self, part: Literal["embedding", "head", "final_norm"]) -> Floats:
+        """What lies before and behind the blocks as it is computed with, in FP32: the embedding or the head (V, C),
+        which are one where they are tied, or the final norm's weight (C,). Unpacked anew at each call.
+
+        Raises:
+            KernelError: there is no such part, or not all weights were put.
+        """
+        if part not in PARTS[:3]:
+            raise KernelError(f"{part} is not unpacked; ask for one of {', '.join(PARTS[:3])}.")
+        handle, V, C = self._open(), self.config.vocab_size, self.config.n_embd
+        values = np.empty((C, 1) if part == "final_norm" else (V, C), dtype=np.float32)
+        rows, columns = values.shape
+        if code := self._library.kernel_take(handle, PARTS.index(part), 0, rows, columns, address(values)):
+            self._refuse(code)
+        return values[:, 0] if part == "final_norm" else values
 
     def truncate(self, length: int) -> None:
         """Forget all positions from `length` on.
@@ -264,6 +327,18 @@ class Kernel:
         if self._handle is None:
             raise KernelError("The kernel was closed; make another one.")
         return self._handle
+
+    def _tokens(self, ids: Sequence[int], start: int) -> array[int]:
+        """Ids that can stand at `start`, as the library reads them."""
+        if not 0 <= start <= self.length:
+            raise KernelError(f"Position {start} lies behind the {self.length} that were read; read those first.")
+        if not 0 < len(ids) <= self.config.block_size - start:
+            room = self.config.block_size
+            raise KernelError(f"{len(ids)} tokens at position {start} do not fit into {room}; read fewer.")
+        try:
+            return array("q", ids)
+        except (OverflowError, TypeError) as error:
+            raise KernelError("A token's id is no integer of 64 bits; take ids from the tokenizer.") from error
 
     def _refuse(self, code: int) -> None:
         """Raise what a refused step means."""

@@ -71,16 +71,17 @@ INLINE void tile(struct stretch m, const float *x, long x_line, float *y, long y
             UNROLL for (int i = 0; i < T * SPAN * WIDE; i++) sum[i] = (vec){0};
             for (long c = from; c < to; c++) {
                 fetch(m, at, c, SPAN, WIDE, BITS);
-                vec weight[16];
-                UNROLL for (int i = 0; i < SPAN * WIDE; i++) {
-                    const long place = (i / WIDE * m.columns + c) * PANEL + at + i % WIDE * LANES;
-                    weight[i] = BITS == 8 ? load_byte((const int8_t *)m.data + place)
-                                          : load_half((const uint16_t *)m.data + place);
-                }
-                UNROLL for (int t = 0; t < T; t++) {
-                    const vec factor = x[t * x_line + c] - (vec){0};
-                    UNROLL for (int i = 0; i < SPAN * WIDE; i++)
-                        sum[t * SPAN * WIDE + i] = fused(weight[i], factor, sum[t * SPAN * WIDE + i]);
+                vec weight[16], factor[16]; /* the fewer of them stay in registers, the others come one by one */
+                UNROLL for (int n = 0; n < T * SPAN * WIDE; n++) {
+                    const int by_weight = T < SPAN * WIDE, t = by_weight ? n % T : n / (SPAN * WIDE);
+                    const int i = by_weight ? n / T : n % (SPAN * WIDE);
+                    if (t == 0) {
+                        const long place = (i / WIDE * m.columns + c) * PANEL + at + i % WIDE * LANES;
+                        weight[i] = BITS == 8 ? load_byte((const int8_t *)m.data + place)
+                                              : load_half((const uint16_t *)m.data + place);
+                    }
+                    if (i == 0) factor[t] = x[t * x_line + c] - (vec){0};
+                    sum[t * SPAN * WIDE + i] = fused(weight[i], factor[t], sum[t * SPAN * WIDE + i]);
                 }
             }
             UNROLL for (int t = 0; t < T; t++) {

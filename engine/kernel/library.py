@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from engine.errors import KernelError
 from engine.shape import GPTConfig
 
-VERSION = 2  # of the interface in kernel.h
+VERSION = 5  # of the interface in kernel.h
 ACTIVATIONS = {"silu": 0, "relu2": 1}
 PARTS = (
     "embedding head final_norm attention_norm qkv out q_norm k_norm qkv_bias out_bias"
@@ -53,6 +53,24 @@ class Sampling(Structure):
     ]  # fmt: skip
 
 
+class Text(Structure):
+    """`struct text`."""
+
+    _fields_ = [
+        ("params", Sampling), ("vocab", c_int32), ("end", c_int32), ("window", c_int32), ("filled", c_int32),
+        ("recent", c_void_p), ("never", c_void_p), ("penalized", c_void_p), ("room", c_void_p),
+    ]  # fmt: skip
+
+
+class Drafts(Structure):
+    """`struct draft_table`."""
+
+    _fields_ = [
+        ("tags", c_void_p), ("sure", c_void_p), ("ids", c_void_p), ("slots", c_int64), ("id_bytes", c_int32),
+        ("n_orders", c_int32), ("orders", c_int32 * 8),
+    ]  # fmt: skip
+
+
 @cache
 def library() -> ctypes.CDLL:
     """The library beside this file, or the one that MINIATURE_KERNEL_LIBRARY names.
@@ -81,12 +99,21 @@ def library() -> ctypes.CDLL:
         "kernel_threads": (i32, [pointer]),
         "kernel_put": (i32, [pointer, i32, i32, pointer, i32, i32, i32, i32, i64]),
         "kernel_missing": (i64, [pointer, POINTER(i32), POINTER(i32)]),
-        "kernel_attach": (i32, [pointer, i32, i32, i32, pointer, pointer, pointer, i64]),
+        "kernel_attach": (i32, [pointer, i32, i32, i32, pointer, pointer, pointer, i32, i64]),
+        "kernel_take": (i32, [pointer, i32, i32, i32, i32, pointer]),
+        "kernel_admit": (i32, [pointer, i32, i32, pointer]),
+        "kernel_features": (i32, [pointer, pointer, i32, pointer, pointer]),
         "kernel_step": (i32, [pointer, pointer, i32, i32, pointer, i32]),
         "kernel_drop": (i32, [pointer, i32, i32, i32]),
         "kernel_read": (c_uint32, [pointer, POINTER(i64)]),
         "sampler_process": (i32, [pointer, i32, POINTER(Sampling), pointer, pointer, pointer, i32, pointer, pointer]),
         "sampler_draw": (i32, [pointer, i32, c_double]),
+        "sampler_follow": (i32, [POINTER(Text), pointer, i32, pointer, pointer, c_uint32, pointer]),
+        "drafter_new": (i32, [POINTER(Drafts), pointer, pointer, i32, POINTER(c_void_p)]),
+        "drafter_free": (None, [pointer]),
+        "drafter_begin": (None, [pointer, pointer, i64]),
+        "drafter_wrote": (None, [pointer, pointer, i32]),
+        "drafter_guess": (i32, [pointer, i32, pointer]),
     }
     for name, (result, arguments) in calls.items():
         function = getattr(loaded, name)
@@ -102,6 +129,15 @@ def isas() -> list[str]:
     """
     names: bytes = library().kernel_isas()
     return names.decode().split()
+
+
+def usual_isa() -> str:
+    """The one that a kernel takes where none is named: what MINIATURE_KERNEL_ISA says, else the best.
+
+    Raises:
+        KernelError: there is no library.
+    """
+    return os.environ.get("MINIATURE_KERNEL_ISA") or isas()[0]
 
 
 def available() -> tuple[bool, str]:

@@ -67,9 +67,11 @@ static void take_weights(struct kernel *k, struct layout *l) {
         take_matrix(l, &layer->spare_gate, s->spare, s->width, 16, 0, 0);
         take_matrix(l, &layer->spare_up, s->spare, s->width, 16, 0, 0);
         take_matrix(l, &layer->spare_down, s->width, s->spare, 16, 0, 0);
+        layer->adds = take(l, (size_t)s->spare, 1);
     }
     take_matrix(l, &k->head, s->tied ? 0 : s->vocab, s->width, s->bits, s->group, 0);
     k->final_norm = take(l, C, sizeof(float));
+    k->closed = take(l, (size_t)s->spare, 1);
     k->cos = take(l, (size_t)s->positions * D, sizeof(float));
     k->sin = take(l, (size_t)s->positions * D, sizeof(float));
     k->there = take(l, (size_t)s->layers * PARTS, sizeof *k->there);

@@ -17,7 +17,8 @@ struct layer {
     struct matrix gate, up, down;                       /* (F, C), (F, C), (C, F) */
     /* Spare units stand in matrices of their own: FP16 whatever the core's bits are, and passed over while they are blank. */
     struct matrix spare_gate, spare_up, spare_down;
-    int taught; /* whether any spare unit adds anything */
+    uint8_t *adds; /* (spare,): 1 for units that are not blank */
+    int taught;    /* whether any of those is admitted */
     /* Both halves of the cache have the layout of a panel, so that attention is two matrix products:
      * keys [K][positions / 32][D][32], where positions are the rows, and
      * values [K][D / 32][positions][32], where positions are the columns. */
@@ -43,6 +44,8 @@ struct kernel {
     struct layer *layers;
     struct matrix embedding, head; /* (V, C); `head` has no data where it is tied */
     float *final_norm;             /* (C,) */
+    uint8_t *closed;               /* (spare,): 1 for units that do not take part */
+    int closes;                    /* whether any is */
     float *cos, *sin;              /* (positions, D) */
     /* Lines are padded to whole panels. */
     float *x;           /* (MAX_BLOCK, C), the residual stream */

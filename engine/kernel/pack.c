@@ -73,6 +73,13 @@ static float at(struct source from, int row, int column) {
 }
 
 static int fits(struct source from, int rows, int columns) {
+    if (from.number == NUMBER_16) {
+        int beyond = 0;
+        for (int row = 0; row < rows; row++)
+            for (int c = 0; c < columns; c++)
+                beyond |= (((const uint16_t *)from.data)[row * from.stride + c] & 0x7c00) == 0x7c00;
+        return !beyond;
+    }
     for (int row = 0; row < rows; row++)
         for (int c = 0; c < columns; c++)
             if (!(fabsf(at(from, row, c)) <= MOST_HALF)) return 0; /* nor does a NaN */
@@ -83,8 +90,12 @@ static void pack_half(struct matrix *m, struct source from, int first_row, int f
     for (int row = 0; row < rows; row++) {
         const size_t n = (size_t)(first_row + row);
         uint16_t *lane = (uint16_t *)m->data + n / PANEL * (size_t)m->columns * PANEL + n % PANEL;
-        for (int c = 0; c < columns; c++)
-            lane[(size_t)(first_column + c) * PANEL] = from.data ? float_to_half(at(from, row, c)) : 0;
+        lane += (size_t)first_column * PANEL;
+        if (from.data && from.number == NUMBER_16)
+            for (int c = 0; c < columns; c++)
+                lane[(size_t)c * PANEL] = ((const uint16_t *)from.data)[row * from.stride + c];
+        else
+            for (int c = 0; c < columns; c++) lane[(size_t)c * PANEL] = from.data ? float_to_half(at(from, row, c)) : 0;
     }
 }
 
@@ -136,19 +147,64 @@ int64_t kernel_missing(const struct kernel *k, int *layer, int *part) {
     return k->missing;
 }
 
-int kernel_attach(struct kernel *k, int layer, int first, int count, const float *gate, const float *up,
-                  const float *down, int64_t stride) {
+/* The numbers of one row, or one number of a vector. */
+static void take_row(const struct matrix *m, size_t row, float *values) {
+    const size_t panel = row / PANEL, lane = row % PANEL, columns = (size_t)m->columns;
+    const size_t groups = (columns + (size_t)m->group - 1) / (size_t)m->group;
+    for (size_t c = 0; c < columns; c++) {
+        const size_t place = (panel * columns + c) * PANEL + lane;
+        values[c] = m->bits == 16 ? half_to_float(((const uint16_t *)m->data)[place])
+                                  : (float)((const int8_t *)m->data)[place] *
+                                        m->scale[(panel * groups + c / (size_t)m->group) * PANEL + lane];
+    }
+}
+
+int kernel_take(const struct kernel *k, int part, int first_row, int rows, int columns, float *values) {
+    const struct matrix *m = part == HEAD && !k->shape.tied ? &k->head : &k->embedding;
+    const int all = part == FINAL_NORM ? k->shape.width : m->rows;
+    if (part < EMBEDDING || part > FINAL_NORM || columns != (part == FINAL_NORM ? 1 : m->columns)) return FAILED_ARGUMENT;
+    if (rows < 1 || first_row < 0 || rows > all || first_row > all - rows) return FAILED_ARGUMENT;
+    if (k->missing) return FAILED_MISSING;
+    if (part == FINAL_NORM) memcpy(values, k->final_norm + first_row, sizeof(float) * (size_t)rows);
+    else
+        for (int row = 0; row < rows; row++)
+            take_row(m, (size_t)(first_row + row), values + (size_t)row * (size_t)columns);
+    return 0;
+}
+
+static void count_taught(const struct kernel *k, struct layer *l) {
+    l->taught = 0;
+    for (int unit = 0; unit < k->shape.spare && !l->taught; unit++) l->taught = l->adds[unit] && !k->closed[unit];
+}
+
+int kernel_attach(struct kernel *k, int layer, int first, int count, const void *gate, const void *up,
+                  const void *down, int number, int64_t stride) {
     const int spare = k->shape.spare, C = k->shape.width;
     if (layer < 0 || layer >= k->shape.layers || first < 0 || count < 0 || first > spare - count) return FAILED_ARGUMENT;
     if (!gate != !up || !gate != !down || (down && stride < count)) return FAILED_ARGUMENT;
-    const struct source gates = {gate, NUMBER_32, C}, ups = {up, NUMBER_32, C}, downs = {down, NUMBER_32, stride};
+    if (number < NUMBER_32 || number > NUMBER_B16) return FAILED_ARGUMENT;
+    const struct source gates = {gate, number, C}, ups = {up, number, C}, downs = {down, number, stride};
     if (gate && !(fits(gates, count, C) && fits(ups, count, C) && fits(downs, C, count))) return FAILED_NUMBER;
     struct layer *l = &k->layers[layer];
     pack_half(&l->spare_gate, gates, first, 0, count, C);
     pack_half(&l->spare_up, ups, first, 0, count, C);
     pack_half(&l->spare_down, downs, 0, first, C, count);
-    const uint16_t *weight = l->spare_down.data;
-    l->taught = 0;
-    for (size_t i = 0; i < PADDED((size_t)C) * (size_t)spare && !l->taught; i++) l->taught = (weight[i] & 0x7fff) != 0;
+    for (int unit = first; unit < first + count; unit++) { /* its column of the panels below each other */
+        const uint16_t *down = (const uint16_t *)l->spare_down.data + (size_t)unit * PANEL;
+        int adds = 0;
+        for (int c = 0; c < C && gate && !adds; c++)
+            adds = (down[(size_t)(c / PANEL) * (size_t)spare * PANEL + c % PANEL] & 0x7fff) != 0;
+        l->adds[unit] = (uint8_t)adds;
+    }
+    count_taught(k, l);
+    return 0;
+}
+
+int kernel_admit(struct kernel *k, int first, int count, const uint8_t *admitted) {
+    const int spare = k->shape.spare;
+    if (first < 0 || count < 0 || first > spare - count) return FAILED_ARGUMENT;
+    for (int unit = 0; unit < count; unit++) k->closed[first + unit] = admitted && !admitted[unit];
+    k->closes = memchr(k->closed, 1, (size_t)spare) != NULL;
+    for (int layer = 0; layer < k->shape.layers; layer++) count_taught(k, &k->layers[layer]);
     return 0;
 }

@@ -115,13 +115,38 @@ int sampler_process(const float *logits, int vocab, const struct sampling *param
 }
 
 int sampler_draw(const float *probabilities, int vocab, double uniform) {
-    double sum = 0, so_far = 0;
-    int last = 0;
-    for (int i = 0; i < vocab; i++) sum += probabilities[i];
-    for (int i = 0; i < vocab; i++) {
+    double sums[4] = {0}, so_far = 0; /* four, or each addition waits for the one before */
+    int last = 0, i = 0;
+    for (; i + 4 <= vocab; i += 4)
+        for (int j = 0; j < 4; j++) sums[j] += probabilities[i + j];
+    for (; i < vocab; i++) sums[0] += probabilities[i];
+    const double sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    for (i = 0; i < vocab; i++) {
         if (!(probabilities[i] > 0)) continue;
         last = i; /* of those that can come: where rounding leaves the sum short of its end */
         if ((so_far += probabilities[i]) > uniform * sum) return i;
     }
     return last;
+}
+
+static void remember(struct text *text, int64_t id) {
+    if (text->filled == text->window) memmove(text->recent, text->recent + 1, sizeof(int64_t) * (size_t)(--text->filled));
+    text->recent[text->filled++] = id;
+}
+
+int sampler_follow(struct text *text, const float *logits, int rows, const int64_t *guesses, const double *uniforms,
+                   uint32_t early, int64_t *drawn) {
+    struct sampling params = text->params;
+    const int V = text->vocab;
+    float *p = text->room + 2 * (long)V;
+    for (int row = 0; row < rows; row++) {
+        params.not_now = early >> row & 1 ? text->end : -1;
+        if (sampler_process(logits + (long)row * V, V, &params, text->never, text->penalized, text->recent, text->filled,
+                            text->room, p))
+            return 0;
+        drawn[row] = sampler_draw(p, V, uniforms[row]);
+        remember(text, drawn[row]);
+        if (drawn[row] == text->end || row + 1 == rows || drawn[row] != guesses[row]) return row + 1;
+    }
+    return 0;
 }

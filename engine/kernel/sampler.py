@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from ctypes import Array, byref, c_float, c_uint8
+from ctypes import Array, addressof, byref, c_float, c_int64, c_uint8
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from engine.errors import KernelError
-from engine.kernel.library import Sampling, address, check, library
+from engine.kernel.library import Sampling, Text, address, check, library
 from engine.shape import Floats
+
+MOST_ROWS = 32  # of one call of `follow`
 
 
 class NativeSampler:
@@ -33,9 +36,11 @@ class NativeSampler:
         self.vocab = vocab
         self._never = flags(vocab, never)
         self._penalized = None if penalized is None else flags(vocab, penalized)
-        self._room = (c_float * (2 * vocab))()
+        self._room = (c_float * (3 * vocab))()
         self._sampling = Sampling()
         self._pointer = byref(self._sampling)
+        self._text: Text | None = None  # that `begin` took
+        self._drawn = (c_int64 * MOST_ROWS)()
 
     def process(
         self,
@@ -61,15 +66,9 @@ class NativeSampler:
         if row.size != self.vocab:
             raise KernelError(f"There are {row.size} logits for a vocabulary of {self.vocab}.")
         sampling, out = self._sampling, np.empty(self.vocab, dtype=np.float32)  # (V,)
-        sampling.temperature, sampling.top_p, sampling.penalty = temperature, top_p, penalty
-        sampling.top_k = 0 if top_k is None or top_k >= self.vocab else top_k
-        if not_now is not None and not 0 <= not_now < self.vocab:
-            raise KernelError(f"{not_now} lies outside of a vocabulary of {self.vocab}.")
-        sampling.not_now = -1 if not_now is None else not_now
-        try:
-            window = array("q", recent)
-        except (OverflowError, TypeError) as error:
-            raise KernelError("A recent id is no integer of 64 bits; take ids from the tokenizer.") from error
+        self._set(sampling, temperature, top_k, top_p, penalty)
+        sampling.not_now = self._known(not_now)
+        window = self._integers(recent)
         code = self._library.sampler_process(
             address(row), self.vocab, self._pointer, self._never, self._penalized, window.buffer_info()[0],
             len(window), self._room, address(out),
@@ -84,6 +83,75 @@ class NativeSampler:
         if row.size != self.vocab:
             raise KernelError(f"There are {row.size} probabilities for a vocabulary of {self.vocab}.")
         return int(self._library.sampler_draw(address(row), self.vocab, uniform))
+
+    def begin(
+        self,
+        ids: Sequence[int],
+        *,
+        window: int,
+        end: int | None,
+        temperature: float,
+        top_k: int | None = None,
+        top_p: float = 1.0,
+        penalty: float = 1.0,
+    ) -> None:
+        """Take a text that `follow` will go on with, in this way.
+
+        Args:
+            window: ids that the penalty looks back on.
+            end: the id that ends the text; None: there is none.
+
+        Raises:
+            KernelError: an id that cannot be one.
+        """
+        newest = self._integers(ids[-window:])
+        self._recent = (c_int64 * window)(*newest)
+        self._text = text = Text(vocab=self.vocab, end=self._known(end), window=window, filled=len(newest))
+        self._set(text.params, temperature, top_k, top_p, penalty)
+        text.recent, text.never, text.room = addressof(self._recent), addressof(self._never), addressof(self._room)
+        text.penalized = None if self._penalized is None else addressof(self._penalized)
+
+    def follow(self, rows: Floats, guesses: Sequence[int], uniforms: Sequence[float], early: int = 0) -> list[int]:
+        """Ids drawn from logits (1 + guesses, V) one after the other, as `process` and `draw` would, as long as they
+        are those guessed; the last one may be another, or the text's end. They belong to the text from then on.
+
+        Args:
+            uniforms: for each row a number that is uniform in [0, 1).
+            early: a bit for each row, the lowest for the first: 1 where the end may not come yet.
+
+        Raises:
+            KernelError: rows of another size, one with no number that may be drawn, or no text.
+        """
+        if self._text is None:
+            raise KernelError("There is no text to go on with; begin one.")
+        n = len(guesses) + 1
+        if rows.shape != (n, self.vocab) or rows.dtype != np.float32 or not n <= len(uniforms) <= MOST_ROWS:
+            raise KernelError(f"There are logits {rows.shape} for {n - 1} guesses of {self.vocab} ids.")
+        rows = np.ascontiguousarray(rows)
+        expected, numbers = array("q", guesses), array("d", uniforms)
+        drawn = self._library.sampler_follow(
+            byref(self._text), address(rows), n, expected.buffer_info()[0], numbers.buffer_info()[0], early, self._drawn
+        )
+        if not drawn:
+            raise KernelError("The kernel refused logits of which none is a number that may be drawn.")
+        return self._drawn[:drawn]
+
+    def _set(self, params: Any, temperature: float, top_k: int | None, top_p: float, penalty: float) -> None:
+        params.temperature, params.top_p, params.penalty = temperature, top_p, penalty
+        params.top_k = 0 if top_k is None or top_k >= self.vocab else top_k
+
+    def _known(self, token: int | None) -> int:
+        """An id as the library has it: -1 for none."""
+        if token is not None and not 0 <= token < self.vocab:
+            raise KernelError(f"{token} lies outside of a vocabulary of {self.vocab}.")
+        return -1 if token is None else token
+
+    @staticmethod
+    def _integers(ids: Sequence[int]) -> array[int]:
+        try:
+            return array("q", ids)
+        except (OverflowError, TypeError) as error:
+            raise KernelError("A recent id is no integer of 64 bits; take ids from the tokenizer.") from error
 
 
 def flags(vocab: int, ids: Iterable[int]) -> Array[c_uint8]:

@@ -12,6 +12,7 @@ struct step {
     int T, start;
     float *logits;
     int all; /* whether every position's logits are wanted */
+    float *fed, *residual; /* or NULL: see kernel_features */
 };
 
 static long line(int n) { return PADDED((long)n); }
@@ -113,6 +114,25 @@ static void units(const struct step *s, const struct matrix *gate, const struct 
         k->isa->gate(k->gates + t * wide + at + first, k->ups + t * wide + at + first, last - first, k->shape.activation);
 }
 
+/* The same of the spare units. What one gives that is closed is zero: adding that changes no sum, not by a bit. */
+static void spare_units(const struct step *s, const struct layer *l, int at, int i, int n, const float *x) {
+    const struct kernel *k = s->k;
+    const int all = panels(&l->spare_gate), spare = k->shape.spare;
+    const int first = share(all, i, n) * PANEL, last = share(all, i + 1, n) * PANEL;
+    units(s, &l->spare_gate, &l->spare_up, at, i, n, x);
+    for (int t = 0; t < s->T && k->closes; t++) {
+        float *gates = k->gates + t * (line(k->shape.units) + line(spare)) + at;
+        for (int unit = first; unit < last && unit < spare; unit++)
+            if (k->closed[unit]) gates[unit] = 0;
+    }
+}
+
+/* C numbers of each position, whose lines lie padded, to where they lie without gaps. */
+static void hand_out(const struct step *s, const float *lines, float *to) {
+    const int C = s->k->shape.width;
+    for (int t = 0; t < s->T; t++) memcpy(to + (long)t * C, lines + t * line(C), sizeof(float) * (size_t)C);
+}
+
 /* This thread's panels of the logits, each by way of its desk: the caller's lines have no room for padding. */
 static void read_out(const struct step *s, struct desk *desk, int i, int n) {
     const struct kernel *k = s->k;
@@ -151,16 +171,20 @@ static void walk(void *argument, int i, int n) {
         pool_meet(k->pool);
         norm_all(s, l->ffn_norm, 0, desk->normed);
         units(s, &l->gate, &l->up, 0, i, n, desk->normed);
-        if (l->taught) units(s, &l->spare_gate, &l->spare_up, core, i, n, desk->normed);
+        if (l->taught) spare_units(s, l, core, i, n, desk->normed);
+        if (s->fed && i == 0 && l == k->layers + shape->layers - 1) hand_out(s, desk->normed, s->fed);
         pool_meet(k->pool);
         matmul(s, &l->down, i, n, k->gates, wide, k->x, line(C), 1);
         if (l->taught) matmul(s, &l->spare_down, i, n, k->gates + core, wide, k->x, line(C), 1);
         pool_meet(k->pool);
     }
+    if (s->residual && i == 0) hand_out(s, k->x, s->residual);
     if (s->logits) read_out(s, desk, i, n);
 }
 
-int kernel_step(struct kernel *k, const int64_t *tokens, int n, int start, float *logits, int all) {
+static int step(struct kernel *k, const int64_t *tokens, int n, int start, float *logits, int all, float *fed,
+                float *residual) {
+    const long C = k->shape.width;
     if (k->missing) return FAILED_MISSING;
     if (n < 1 || start < 0 || n > k->shape.positions - start) return FAILED_ARGUMENT;
     for (int t = 0; t < n; t++)
@@ -168,10 +192,18 @@ int kernel_step(struct kernel *k, const int64_t *tokens, int n, int start, float
     for (int t = 0; t < n; t += MAX_BLOCK) {
         const int T = n - t < MAX_BLOCK ? n - t : MAX_BLOCK;
         float *out = !logits ? NULL : all ? logits + (long)t * k->shape.vocab : t + T == n ? logits : NULL;
-        struct step step = {k, tokens + t, T, start + t, out, all};
+        struct step step = {k, tokens + t, T, start + t, out, all, fed ? fed + t * C : NULL, residual ? residual + t * C : NULL};
         pool_run(k->pool, walk, &step);
     }
     return 0;
+}
+
+int kernel_step(struct kernel *k, const int64_t *tokens, int n, int start, float *logits, int all) {
+    return step(k, tokens, n, start, logits, all, NULL, NULL);
+}
+
+int kernel_features(struct kernel *k, const int64_t *tokens, int n, float *fed, float *residual) {
+    return step(k, tokens, n, 0, NULL, 0, fed, residual);
 }
 
 /* Keys are held as they were turned for their position. Turning back by a distance is turning by it with the other

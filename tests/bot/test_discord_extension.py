@@ -15,7 +15,18 @@ from bot.access import ACTIONS
 from bot.gate import Gate
 from bot.services import Services
 from bot.story_cog import StoryCog
-from bot.views import STORY_COG, VERBS, LessonModal, StoryButton, controls
+from bot.views import (
+    MAX_INPUT,
+    MEMORY_COG,
+    STORY_COG,
+    VERBS,
+    LessonModal,
+    ResetButton,
+    StoryButton,
+    SummaryModal,
+    confirm_reset,
+    controls,
+)
 from config.settings import load_settings
 from tests.discord_server.payloads import Check, check_commands, check_message, check_modal
 
@@ -61,6 +72,10 @@ async def test_a_command_asks_the_gate_before_it_does_anything(bot: commands.Bot
         options = dict.fromkeys(parameter.name for parameter in found.parameters)
         await found.callback(found.binding, None, **options)  # type: ignore[arg-type]
         assert asked == [found.extras["action"]], found.qualified_name
+    memory: Any = bot.get_cog(MEMORY_COG)
+    asked.clear()
+    await memory.confirmed(None, 1)
+    assert asked == ["memory.reset"]
     story: Any = bot.get_cog(STORY_COG)
     for verb, (action, _) in VERBS.items():
         asked.clear()
@@ -74,10 +89,14 @@ async def test_the_platform_takes_commands_buttons_and_form(bot: commands.Bot) -
     check = Check()
     check_commands(check, [found.to_dict(bot.tree) for found in bot.tree.get_commands()])
     longest = controls((1 << 63) - 1, *VERBS)
-    check_message(check, {"components": longest.to_components()})
+    confirm = confirm_reset((1 << 63) - 1)
+    for view, button in ((longest, StoryButton), (confirm, ResetButton)):
+        check_message(check, {"components": view.to_components()})
+        assert all(button.__discord_ui_compiled_template__.fullmatch(b.custom_id) for b in view.children)  # type: ignore[attr-defined]
     check_modal(check, LessonModal(lambda *_: asyncio.sleep(0)).to_dict())
+    for text in ("", "x" * MAX_INPUT):
+        check_modal(check, SummaryModal(text, lambda *_: asyncio.sleep(0)).to_dict())
     assert check.errors == []
-    assert all(StoryButton.__discord_ui_compiled_template__.fullmatch(b.custom_id) for b in longest.children)  # type: ignore[attr-defined]
 
 
 async def test_the_host_is_left_as_it_was(environment: None) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.output import LIMIT, harmless, line, quote, split, story_messages, units
+from bot.output import LIMIT, harmless, label, line, quote, split, story_messages, units
 
 LIVE = re.compile(
     r"<(@[!&]?|#|/[^>]*:|a?:\w+:|t:|id:)\w|@(everyone|here)|https?://|discord://|\]\(|<(mailto|tel|sms|https?):"
@@ -88,3 +88,9 @@ def test_where_it_cuts(text: str, parts: list[str]) -> None:
 def test_one_line() -> None:
     assert line("A\n\n b @here") == "A b @\u200bhere"
     assert line("x" * 101) == "x" * 99 + "…"
+
+
+def test_a_choice_is_shown_as_it_is() -> None:
+    assert label("A *b*\n\x07 \u202ec") == "A *b* c"
+    assert label("👍" * 51) == "👍" * 49 + "…"
+    assert units(label("👍" * 51)) <= 100

@@ -1,10 +1,11 @@
-"""A channel's session on a real engine with tiny weights, and a real store."""
+"""A channel's story in its session, on a real engine with tiny weights, and a real store."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
 import string
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,10 +15,10 @@ from bot.errors import InputError, RefusedError
 from bot.manuscript import MAX_TEXT
 from bot.rules import ContentRules
 from bot.services import Services
-from bot.session import MAX_LESSONS, STALE, STOPPED
+from bot.session import STOPPED
 from config.settings import Settings, load_settings
 from engine.errors import EngineClosedError, QueueFullError, WeightsError
-from memory import NewTurn, NoStoryError, NotFoundError, NothingToUndoError, Store
+from memory import NewTurn, NoStoryError, NothingToUndoError, Store
 from tests.bot.conftest import ANN, BANNED, BEN, CHATTY, Paper, open_services
 
 CHANNEL = 7
@@ -112,16 +113,17 @@ async def test_a_cancelled_caller_leaves_the_story_as_it_was_and_the_channel_fre
     assert (await services.session(CHANNEL).write("Then it rained.", ANN, Paper())).turns
 
 
-async def test_stop_keeps_what_was_written(chatty_services: Services) -> None:
-    services = chatty_services
-    await _written(services, 0)
-    session = services.session(CHANNEL)
-    paper = Paper(on_show=lambda text: session.stop())
-    reply = await session.write("Then", ANN, paper)
-    assert reply.generated is not None
-    assert reply.generated.finish_reason == "cancelled"
-    assert reply.turns[-1].text == paper.finished[0] != ""
-    assert not session.stop()
+async def test_stop_keeps_what_was_written(settings: Settings) -> None:
+    endless = replace(CHATTY, max_new_tokens=4000, min_new_tokens=4000)  # not over before it is stopped
+    async with await open_services(settings, endless) as services:
+        await _written(services, 0)
+        session = services.session(CHANNEL)
+        paper = Paper(on_show=lambda text: session.stop())
+        reply = await session.write("Then", ANN, paper)
+        assert reply.generated is not None
+        assert reply.generated.finish_reason == "cancelled"
+        assert reply.turns[-1].text == paper.finished[0] != ""
+        assert not session.stop()
 
 
 async def test_stop_in_the_queue_keeps_the_members_turn(services: Services) -> None:
@@ -172,6 +174,8 @@ async def test_the_rules_hold_at_every_gate(services: Services) -> None:
         session.teach("What came?", f"A {BANNED}.", ANN, Paper()),
         session.teach(BANNED, "It came.", ANN, Paper()),
         session.pin(f"{BANNED} is red", ANN),
+        session.pin("It is red", ANN, [BANNED]),
+        session.edit_summary(f"Names: Mira, {BANNED}", ANN),
     ):
         with pytest.raises(RefusedError) as refusal:
             await attempt
@@ -204,120 +208,6 @@ async def test_what_was_stored_under_looser_rules_is_not_continued(services: Ser
         await services.session(CHANNEL).write(None, ANN, Paper())
     await services.session(CHANNEL).undo()
     assert (await services.session(CHANNEL).write(None, ANN, Paper())).turns
-
-
-async def test_lessons_are_taught_listed_and_forgotten(services: Services) -> None:
-    await _written(services)
-    session, paper = services.session(CHANNEL), Paper()
-    taught = await session.teach("The fox is called", "Zibbo.", ANN, paper)
-    assert taught.lessons == 1
-    assert paper.shown
-    assert (await session.memory()).adapter == "ready"
-    assert (await session.teach("Her friend is called", "Brom.", BEN, Paper())).lessons == 2
-    with pytest.raises(InputError, match="answers this prompt already"):
-        await session.teach("the fox is CALLED", "Otherwise.", ANN, Paper())
-    first, second = await session.lessons()
-    with pytest.raises(NotFoundError):
-        await session.forget(99, Paper())
-    await session.forget(first.id, Paper(), ANN)
-    assert await session.lessons() == [second]
-    assert (await session.memory()).adapter == "ready"
-    await session.forget(second.id, Paper())
-    assert await services.store.adapter(CHANNEL, services.worker.engine_info.base_id) is None
-    actions = [row.action for row in await services.store.audit_rows(9)]
-    assert actions == ["teach.forget", "teach.add", "teach.add"]
-
-
-@pytest.mark.parametrize(("prompt", "answer"), [("", "x"), ("x", " \n"), ("x" * 501, "y"), ("x", "y" * 501)])
-async def test_a_lesson_that_cannot_be_taught_is_refused(services: Services, prompt: str, answer: str) -> None:
-    with pytest.raises(InputError):
-        await services.session(CHANNEL).teach(prompt, answer, ANN, Paper())
-
-
-async def test_a_channel_holds_so_many_lessons(services: Services) -> None:
-    for n in range(MAX_LESSONS):
-        await services.store.add_lesson(CHANNEL, guild=None, prompt=f"p{n}", answer="a", author=ANN)
-    with pytest.raises(InputError, match="forget one first"):
-        await services.session(CHANNEL).teach("one more", "a", ANN, Paper())
-
-
-async def test_a_stopped_teaching_changes_nothing(services: Services) -> None:
-    session = services.session(CHANNEL)
-    sink = Paper(on_show=lambda progress: session.stop())
-    await asyncio.gather(session.teach("The fox is called", "Zibbo.", ANN, sink), return_exceptions=True)
-    if sink.shown and not await session.lessons():  # else the training was over before it could be stopped
-        assert await services.store.adapter(CHANNEL, services.worker.engine_info.base_id) is None
-
-
-async def test_other_weights_have_the_lessons_learnt_anew_behind_a_reply(
-    services: Services, other_tiny_weights: Path
-) -> None:
-    await _written(services)
-    session = services.session(CHANNEL)
-    await session.teach("The fox is called", "Zibbo.", ANN, Paper())
-    await services.worker.swap(other_tiny_weights).result()
-    assert (await session.memory()).adapter == "stale"
-    assert (await session.write(None, ANN, Paper())).notice == STALE
-    assert (await session.memory()).adapter == "rebuilding"
-    await services.idle()
-    assert (await session.memory()).adapter == "ready"
-    assert (await session.write(None, ANN, Paper())).notice is None
-
-
-async def test_what_scrolls_out_is_summarised_and_undone_with_its_turn(services: Services) -> None:
-    await _written(services)
-    session = services.session(CHANNEL)
-    assert (await session.memory()).summary is None
-    await session.write(f"Mira met Tom. {LONG}", ANN, Paper())
-    await services.idle()
-    view = await session.memory()
-    assert view.summary is not None
-    assert 0 < view.covers < sum(len(turn.text) for turn in await services.store.path(CHANNEL))
-    await session.undo()
-    assert (await session.memory()).summary is None
-    await session.redo()
-    assert (await session.memory()).summary == view.summary
-
-
-async def test_reset_forgets_all_but_the_story_and_stays_forgotten(services: Services) -> None:
-    await _written(services)
-    session = services.session(CHANNEL)
-    await session.teach("The fox is called", "Zibbo.", ANN, Paper())
-    await session.pin("Mira is red.", ANN)
-    await session.write(f"Mira met Tom. {LONG}", ANN, Paper())
-    await services.idle()
-    before = await services.store.path(CHANNEL)
-    await session.reset(BEN)
-    await session.write(None, ANN, Paper())
-    await services.idle()
-    view = await session.memory()
-    assert (view.pins, view.lessons, view.adapter) == ([], [], "none")
-    assert view.summary is None or "Mira met Tom." not in view.summary.sentences
-    assert (await services.store.path(CHANNEL))[:-1] == before
-
-
-async def test_a_reset_drops_the_summary_that_is_under_way(services: Services) -> None:
-    await _written(services)
-    session = services.session(CHANNEL)
-    await session.write(f"Mira met Tom. {LONG}", ANN, Paper())
-    await session.reset()  # the summary of that turn has hardly begun
-    await services.idle()
-    assert (await session.memory()).summary is None
-
-
-async def test_pins(services: Services) -> None:
-    session = services.session(CHANNEL)
-    pin = await session.pin(" Mira is\nred. ", ANN)
-    assert pin.text == "Mira is red."
-    with pytest.raises(InputError, match="already"):
-        await session.pin("Mira is red.", BEN)
-    with pytest.raises(InputError, match="full"):
-        await session.pin("Zxqj vwk " * 30, ANN)
-    await _written(services)  # what was let in leaves room to write
-    assert (await session.memory()).pins_tokens > 0
-    await session.unpin(pin.id)
-    with pytest.raises(NotFoundError):
-        await session.unpin(pin.id)
 
 
 async def test_export_reads_as_one_text_with_its_writers(services: Services) -> None:

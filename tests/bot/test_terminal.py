@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.terminal_commands import COMMANDS
+from bot.terminal_commands import COMMANDS, GROUPS
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 60.0  # seconds; a run takes about three, most of them to import torch
@@ -28,6 +29,7 @@ class Home:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("MINIATURE_")}
         self.environment = kept | {
             "HOME": str(folder),
+            "USER": "Ann",
             "PYTHONPATH": str(ROOT),
             "MINIATURE_DATA_DIR": str(self.data),
             "MINIATURE_WEIGHTS": str(weights),
@@ -81,13 +83,79 @@ def test_a_story_with_a_lesson_an_undo_and_a_restart(home: Home) -> None:
     assert "tiny, " in first.out.splitlines()[0]
     assert "Taken back: They played all day." in first.out
     assert "Learnt in " in first.out
-    assert "1. The fox is called => Zibbo." in first.out
+    assert re.search(r"^1\. The fox is called → Zibbo\. \(.*, learnt\)$", first.out, re.MULTILINE)
     second = home.run("/show", "/lessons", "/continue", "/quit", "/nothing after quit")
     assert (second.code, second.err, second.errors) == (0, "", [])
     assert second.out.splitlines()[1].startswith("The Fox: ")
     assert "Then Tom came." in second.out
     assert "They played" not in second.out
-    assert "1. The fox is called => Zibbo." in second.out
+    assert "1. The fox is called → Zibbo." in second.out
+
+
+def test_lessons_are_taught_tested_and_forgotten(home: Home) -> None:
+    run = home.run(
+        "/teach add The fox is called => Zibbo.",
+        "/teach test my memory => well",
+        "/TEACH list",
+        "/teach test",
+        "/teach always on",
+        "/memory",
+        "/teach always off",
+        "/teach forget 1",
+        "/teach forget-member Ann",
+        "/teach list",
+    )
+    assert (run.code, run.err, run.errors) == (0, "", [])
+    assert "2. test my memory → well (Ann, learnt)" in run.out
+    assert re.search(r"^\d of 2 answered word for word\.$", run.out, re.MULTILINE)
+    assert "2, all learnt; they take part in all text" in run.out
+    assert run.out.splitlines()[-3:] == [
+        "Forgotten: The fox is called",
+        "Forgotten: test my memory",
+        "Nothing was taught here yet: /teach add does it.",
+    ]
+
+
+def test_memory_is_shown_edited_restored_and_reset(home: Home) -> None:
+    first = home.run(
+        "/start Fox | The fox ran to the river.",
+        "/memory pin Mira is a fox.",
+        "/memory pin The lamp is old. | lamp, light",
+        "/memory edit names: Mira, Tom | earlier: Mira ran.",
+        "/memory edit Names: Zed",
+        "/memory edit",
+        "/memory history",
+        "/memory pause",
+        "/memory show",
+    )
+    assert (first.code, first.err, first.errors) == (0, "", [])
+    assert "/memory edit Names: Zed" in first.out
+    assert re.search(r"^2\. \d{4}-\d\d-\d\d \d\d:\d\d, by Ann: Names: Zed$", first.out, re.MULTILINE)
+    page = first.out[first.out.rindex("█ Pins (") :]
+    assert "1: Mira is a fox." in page
+    assert "2: The lamp is old. (only where the text has lamp or light)" in page
+    for part in ("paused", "Names: Zed", "ran to the river", "that wait for their keys", " of 128 tokens are taken, "):
+        assert part in page
+    second = home.run("/memory restore 1", "/memory resume", "/memory unpin 1", "/memory", "/memory reset",
+                      "/memory reset yes", "/memory show")  # fmt: skip
+    assert second.errors == [
+        "! This forgets pins, lessons and summaries of this channel, and cannot be undone; the story stays."
+        " /memory reset yes does it."
+    ]
+    before, _, after = second.out.partition("! ")
+    assert "Names: Mira, Tom" in before
+    assert "paused" not in before
+    assert "Mira is a fox" not in before.partition("No longer pinned")[2].partition("\n")[2]
+    assert "lamp" in before
+    assert "lamp" not in after
+    assert "ran to the river" in after
+
+
+def test_a_style_is_chosen_and_put_away(home: Home) -> None:
+    run = home.run("/style", "/style use verse", "/style off", "/style use")
+    assert "There are no style packs" in run.out
+    assert [line[:28] for line in run.errors] == ["! There is no style pack of ", "! A name is missing: /style "]
+    assert "no style pack is used here" in run.out
 
 
 def test_a_script_goes_on_after_every_kind_of_bad_line(home: Home) -> None:
@@ -101,6 +169,13 @@ def test_a_script_goes_on_after_every_kind_of_bad_line(home: Home) -> None:
         "/forget 7",
         "/unpin 99999999999999999999",
         "/memory wipe",
+        "/memory edit",
+        "/memory restore 7",
+        "/memory history of all",
+        "/teach always maybe",
+        "/teach switch on",
+        "/teach forget-member Nobody",
+        "/undo 3",
         "/weights activate nowhere",
         "/weights rollback",
         "/weights what",
@@ -115,7 +190,7 @@ def test_a_script_goes_on_after_every_kind_of_bad_line(home: Home) -> None:
         "/show",
     )
     assert (run.code, run.err) == (0, "")
-    assert len(run.errors) == 19
+    assert len(run.errors) == 26
     assert all(line.endswith(".") for line in run.errors)
     assert "10,000 characters" in run.out
     assert "/help" in run.errors[0]
@@ -140,7 +215,8 @@ def test_odd_text_export_help_and_a_last_line_without_its_end(home: Home) -> Non
     assert "🦊 ran 🏃‍♀️ home [31mred." in run.out.split("/quit")[1]  # what /show gave, after /help
     assert run.errors == ["! story.md is there already: choose another name."]
     assert (home.folder / "story.md").read_text(encoding="utf-8").startswith("# 🦊 ran")
-    assert all(f"/{command.name} " in run.out and command.help in run.out for command in COMMANDS)
+    assert all(f"  {command.call}  " in run.out and command.help in run.out for command in COMMANDS)
+    assert [line for line in run.out.splitlines() if line in GROUPS] == list(GROUPS)
 
 
 def test_weights_are_changed_and_remembered(home: Home, other_tiny_weights: Path) -> None:

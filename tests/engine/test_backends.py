@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine import Context, Engine, EngineError, Lesson, SamplingParams, TeachParams, WeightsError
+from engine import Context, Engine, EngineError, Lesson, SamplingParams, TeachParams
 from engine.checkpoint import save_weights
 from engine.kernel import available
 from engine.model import GPT
@@ -111,20 +110,9 @@ def test_a_text_of_ten_contexts_is_written_with_its_pins_in_sight(engine: Engine
 
 
 @native
-def test_weights_that_changed_on_disk_are_not_taught(tiny_weights: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(tiny_weights, tmp_path / "weights"))
-    engine = Engine.load(folder)
-    text = engine.generate("Once", GREEDY).text
-    (folder / "model.safetensors").write_bytes(b"other")
-    with pytest.raises(WeightsError, match="has changed"):
-        engine.teach([Lesson("a", "b")], TeachParams(max_steps=1))
-    assert engine.generate("Once", GREEDY).text == text
-
-
-@native
 def test_teaching_leaves_the_kernel_as_it_was(engine: Engine) -> None:
     text = engine.generate("Once", GREEDY).text
-    taught = engine.teach([Lesson("The fox is named", "Zorblax")], TeachParams(max_steps=20))
+    taught = engine.teach(Lesson("The fox is named", "Zorblax"), TeachParams(max_steps=20))
     assert engine.info.backend.startswith("native kernel")
-    assert engine.generate("Once", GREEDY, adapter=taught.adapter).text != text
+    assert engine.generate("Once", GREEDY, adapters=[taught.adapter], always_on=True).text != text
     assert engine.generate("Once", GREEDY).text == text

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from engine import Engine, Lesson, SamplingParams, TeachParams, WeightsError
-from engine.adapter import pack_adapter, unpack_adapter
+from engine.adapter import units_of, unpack_adapter
 from engine.checkpoint import load_weights, save_weights
+from engine.generation import LESSON_UNITS, STYLE_UNITS
 from engine.host import fitting_dtype
 from engine.model import GPT, GPTConfig, KVCache, UnitGroup
 from engine.tokenizer import Tokenizer
@@ -188,19 +189,17 @@ def test_units_in_place_do_what_they_do_beside(roomy: GPTConfig) -> None:
 
 def test_every_type_can_be_taught(roomy: GPTConfig, tokenizer: Tokenizer, tmp_path: Path) -> None:
     save_weights(tmp_path, make(replace(roomy, block_size=128)), tokenizer, {})
-    engine = Engine.load(tmp_path)
-    assert engine.config.n_session == 5
-    ids = IDS[0].tolist()
+    engine, ids = Engine.load(tmp_path), IDS[0].tolist()
     base = engine.logits(ids)
-    taught = engine.teach([Lesson("The fox is", "Tom")], TeachParams(max_steps=8))
-    groups = unpack_adapter(taught.adapter, engine.config, engine.base_id)
-    apart = [g and UnitGroup(*(torch.from_numpy(part).float() for part in g)) for g in groups]
-    expected = load_weights(tmp_path).model(IDS, taught=apart)[0]
-    np.testing.assert_allclose(engine.logits(ids, adapter=taught.adapter), expected.numpy(), atol=2e-2, rtol=0)
-    assert not np.array_equal(engine.logits(ids, adapter=taught.adapter), base)
-    nothing = pack_adapter([g and g._replace(down=np.zeros_like(g.down)) for g in groups], engine.base_id)
-    for adapter in (nothing, None):
-        assert np.array_equal(engine.logits(ids, adapter=adapter), base)
+    taught = engine.teach(Lesson("The fox is", "Tom"), TeachParams(max_steps=8))
+    learnt = unpack_adapter(taught.adapter, engine.config, engine.base_id)
+    units = UnitGroup(*(torch.from_numpy(part).float() for part in units_of(learnt, len(learnt[0].units))))
+    expected = load_weights(tmp_path).model(IDS, taught=[None] * (roomy.n_layer - 1) + [units])[0]
+    np.testing.assert_allclose(
+        engine.logits(ids, adapters=[taught.adapter], always_on=True), expected.numpy(), atol=2e-2, rtol=0
+    )
+    assert not np.array_equal(engine.logits(ids, adapters=[taught.adapter], always_on=True), base)
+    assert np.array_equal(engine.logits(ids), base)
 
 
 def test_a_folder_says_how_many_spare_units_it_wants(tokenizer: Tokenizer, tmp_path: Path) -> None:
@@ -209,9 +208,8 @@ def test_a_folder_says_how_many_spare_units_it_wants(tokenizer: Tokenizer, tmp_p
     silent, asking = load_weights(tmp_path / "silent").model.config, load_weights(tmp_path / "asking").model.config
     assert (silent.n_long_term, silent.n_session) == (0, 0)
     assert (asking.n_long_term, asking.n_session) == (8, 4)
-    assert Engine.load(tmp_path / "silent").config.n_session == 16
-    asking = Engine.load(tmp_path / "asking").config
-    assert (asking.n_long_term, asking.n_session) == (8, 4)
+    asking = Engine.load(tmp_path / "asking").config  # which has room for a channel's lessons and a style anyway
+    assert (asking.n_long_term, asking.n_session) == (STYLE_UNITS, LESSON_UNITS)
     other = load_weights(tmp_path / "asking", n_long_term=2, n_session=0).model.config
     assert (other.n_long_term, other.n_session) == (2, 0)
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load, save
 from torch import Tensor
 
-from engine import AdapterError, Engine, Lesson, SamplingParams, TeachParams, default_weights
+from engine import AdapterError, Engine, Lesson, SamplingParams, default_weights
 from engine.__main__ import main
 from engine.checkpoint import load_weights
 from engine.model import UnitGroup, attach_units
@@ -96,10 +96,9 @@ def test_a_channel_can_be_taught_on_top_of_a_pack(tmp_path: Path) -> None:
     lesson = Lesson("The dragon behind the door is called", "Zorblax the Quiet.")
     styled = engine.generate("Once", GREEDY).text
     assert styled != plain.generate("Once", GREEDY).text
-    taught = engine.teach([lesson], TeachParams(calm=10.0))  # how calm the rest stays is measured elsewhere
-    assert taught.recalled == 1
-    assert engine.recalls(lesson, taught.adapter)
-    assert not engine.recalls(lesson, None)
+    taught = engine.teach(lesson)
+    assert taught.adapter == plain.teach(lesson).adapter, "what is learnt is learnt of the base"
+    assert plain.recall(lesson, [taught.adapter]).exact
     assert engine.generate("Once", GREEDY).text == styled  # the channel's units go, the style stays
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine import Context, PromptError, Summary, Tokenizer, TokenizerError
 from engine.generation import ends_sentence
-from engine.prompt import fit, render
+from engine.prompt import fit, render, render_window
 from engine.summary import split_sentences, summarize
 from tests.conftest import SAMPLE
 from training.vocabulary import train_char, train_hybrid
@@ -119,8 +119,10 @@ def test_folding_any_text_stays_within_reason(parts: list[str], budget: int) -> 
     for part in parts:
         summary = summarize(part, summary, budget)
         assert sum(len(sentence) + 1 for sentence in summary.sentences) <= max(budget, 0)
-        assert len(summary.names) <= 8
+        assert len(summary.names) <= 12
         assert len(summary.places) <= 4
+        assert sum(len(line) + 1 for line in summary.lines()) <= max(budget, 0) + 1
+        assert Summary.from_json(summary.to_json()) == summary
 
 
 def test_the_heroes_of_the_beginning_are_still_known_at_the_end() -> None:
@@ -129,3 +131,61 @@ def test_the_heroes_of_the_beginning_are_still_known_at_the_end() -> None:
         crowd = f"Then Anna{n} met Otto{n}. Later Anna{n} and Otto{n} went home. "
         summary = summarize(crowd, summary, 300)
     assert "Mira" in summary.names
+
+
+def test_a_name_that_the_story_comes_back_to_is_shown_again() -> None:
+    summary = summarize("The sun shone on the fields. " * 60, None, 120)
+    summary = summarize("Then Zebulon sang. Later old Zebulon wept.", summary, 120)
+    assert "Zebulon" in summary.names
+    for day in "abcdefghijkl":
+        crowd = [f"Then Anna{day}{c} met Otto{day}{c}. Later Anna{day}{c} and Otto{day}{c} sang." for c in "abcdefgh"]
+        summary = summarize(" ".join(crowd) + " The sun shone on them all for a long time." * 20, summary, 120)
+    assert "Zebulon" not in summary.names
+    summary = summarize("At last Zebulon came. There he was, old Zebulon, and Zebulon wept.", summary, 120)
+    assert "Zebulon" in summary.names
+
+
+def test_an_edited_summary_is_read_as_it_was_written() -> None:
+    summary = summarize(SAMPLE * 2 + "Mira took the golden ring. Mira lost the golden ring.", None, 400)
+    assert summary.things
+    assert Summary.from_text("\n".join(summary.lines()), summary).lines() == summary.lines()
+    edited = Summary.from_text("names: Bob , Al\nand Cleo\nEarlier: All ran.")
+    assert edited.names == ("Bob", "Al", "and Cleo")
+    assert Summary.from_text("Nobody knows Mr. Fox. He is old!").sentences == ("Nobody knows Mr. Fox.", "He is old!")
+    assert not Summary.from_text(" \n")
+    with pytest.raises(PromptError, match="pin them"):
+        Summary.from_text("Facts: Mira is a fox.")
+
+
+def test_what_a_person_takes_out_of_a_summary_does_not_come_back_by_itself() -> None:
+    summary = summarize("Then Mira met Zebulon. Later Mira and Zebulon sang. " * 4, None, 200)
+    edited = Summary.from_text("Names: Mira, Cleo", summary)
+    later = summarize("It rained for a long time.", edited, 200)
+    assert "Zebulon" not in later.names
+    assert {"Mira", "Cleo"} <= set(later.names)
+
+
+@settings(deadline=None)
+@given(st.text(max_size=300))
+def test_any_edit_is_a_summary_that_reads_the_same_again(text: str) -> None:
+    try:
+        summary = Summary.from_text(text)
+    except PromptError:
+        return
+    assert Summary.from_text("\n".join(summary.lines())).lines() == summary.lines()
+
+
+def test_summaries_stored_before_there_was_an_archive_are_read() -> None:
+    old = Summary.from_json('{"names": ["Mira"], "places": [], "sentences": ["Mira found a key."]}')
+    assert old.lines() == ["Names: Mira", "Earlier: Mira found a key."]
+    assert "Mira" in summarize("The rain fell.", old, 200).names
+    for wrong in ("[]", "{}", "nonsense", '{"names": 1, "places": [], "sentences": []}', "null"):
+        with pytest.raises(PromptError, match="not readable"):
+            Summary.from_json(wrong)
+
+
+def test_what_the_window_leaves_out_of_the_text_is_told() -> None:
+    text = "Once upon a time. " * 40
+    rendered = render_window(HYBRID, Context(("Mira is a fox.",), None, text), 60)
+    assert len(rendered.prefix) + len(rendered.text) <= 60
+    assert HYBRID.decode(rendered.text) == text[rendered.left :]

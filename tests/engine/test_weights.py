@@ -13,10 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from engine import AdapterError, Engine, EngineError, Lesson, SamplingParams, TeachParams
-from engine.adapter import pack_adapter, unpack_adapter
-from engine.checkpoint import load_weights
-from engine.shape import UnitGroup
+from engine import Engine, EngineError, SamplingParams, TeachParams
 
 GREEDY = SamplingParams(max_new_tokens=24, temperature=0)
 BRIEF = TeachParams(max_steps=6)
@@ -165,54 +162,3 @@ def test_a_file_that_changes_on_disk_does_not_change_the_running_model(folder: P
     path = folder / "model.safetensors"
     path.write_bytes(b"\xff" * path.stat().st_size)
     assert engine.generate("Once upon", GREEDY).text == before
-
-
-def test_a_blank_adapter_is_the_base_bit_for_bit(tiny_weights: Path) -> None:
-    engine = Engine.load(tiny_weights)
-    taught = engine.teach([Lesson("The fox is named", "Zorblax")], BRIEF)
-    groups = unpack_adapter(taught.adapter, engine.config, engine.base_id)
-    blank = pack_adapter([g and g._replace(down=np.zeros_like(g.down)) for g in groups], engine.base_id)
-    base = Engine.load(tiny_weights).logits(IDS)
-    for adapter in (None, blank, None):
-        assert np.array_equal(engine.logits(IDS, adapter=adapter), base)
-    assert not np.array_equal(engine.logits(IDS, adapter=taught.adapter), base)
-    assert np.array_equal(engine.logits(IDS), base)
-
-
-def test_the_units_in_place_do_what_they_did_in_training(tiny_weights: Path) -> None:
-    engine = Engine.load(tiny_weights)
-    blob = engine.teach([Lesson("The fox is named", "Zorblax")], TeachParams(max_steps=20)).adapter
-    groups = unpack_adapter(blob, engine.config, engine.base_id)
-    apart = [g and UnitGroup(*(torch.from_numpy(part).float() for part in g)) for g in groups]
-    expected = load_weights(tiny_weights).model(torch.tensor([IDS]), taught=apart)[0]
-    np.testing.assert_allclose(engine.logits(IDS, adapter=blob), expected.numpy(), atol=2e-3, rtol=2e-3)
-
-
-def test_the_same_lessons_give_the_same_bytes(tiny_weights: Path) -> None:
-    lessons = [Lesson("The fox is named", "Zorblax"), Lesson("The key opens", "the old door.")]
-    first = Engine.load(tiny_weights).teach(lessons, BRIEF).adapter
-    engine = Engine.load(tiny_weights)
-    engine.teach([Lesson("Something", "else")], BRIEF)
-    engine.generate("Once", GREEDY)
-    assert engine.teach(lessons, BRIEF).adapter == first
-
-
-def test_an_adapter_of_other_weights_or_a_damaged_one_is_refused(tiny_weights: Path, other_tiny_weights: Path) -> None:
-    engine, other = Engine.load(tiny_weights), Engine.load(other_tiny_weights)
-    blob = engine.teach([Lesson("The fox is named", "Zorblax")], BRIEF).adapter
-    with pytest.raises(AdapterError, match="other base weights"):
-        other.generate("Once", GREEDY, adapter=blob)
-    for damaged in (b"", b"\x00" * 8, blob[:-1], blob[:40], b"\xff" * len(blob), blob + b"x"):
-        with pytest.raises(AdapterError):
-            engine.generate("Once", GREEDY, adapter=damaged)
-
-
-@pytest.mark.parametrize(
-    ("lessons", "told"),
-    [([], "no lesson"), ([Lesson(" ", "x")], "both"), ([Lesson("x", "\n")], "both"),
-     ([Lesson("x", "y " * 500)], "too long"),
-     ([Lesson(f"x{i}", "y") for i in range(65)], "more than one channel")],
-)  # fmt: skip
-def test_lessons_that_cannot_be_taught_are_named(tiny_weights: Path, lessons: list[Lesson], told: str) -> None:
-    with pytest.raises(EngineError, match=told):
-        Engine.load(tiny_weights).teach(lessons)

@@ -96,7 +96,7 @@ async def test_background_jobs_wait_for_users(worker: Worker) -> None:
     running.cancel()
     await asyncio.gather(*followers)
     assert order == ["reply", "reply", "summary"]
-    assert (await summary.result()).names == ("Mira", "Tom")
+    assert set((await summary.result()).names) == {"Mira", "Tom"}
 
 
 async def test_swap_changes_what_is_served_and_a_bad_one_changes_nothing(
@@ -120,11 +120,11 @@ async def test_swap_changes_what_is_served_and_a_bad_one_changes_nothing(
 
 
 async def test_teaching_tells_its_progress_and_can_be_stopped(worker: Worker) -> None:
-    lessons = [Lesson("The fox is named", "Zorblax")]
-    job = worker.teach(lessons, TeachParams(max_steps=20))
+    lesson = Lesson("The fox is named", "Zorblax")
+    job = worker.teach(lesson, TeachParams(max_steps=20))
     assert [piece async for piece in job] != []
-    assert (await job.result()).lessons == 1
-    endless = worker.teach(lessons, TeachParams(max_steps=100_000, settled=100_000))
+    assert (await job.result()).steps > 0
+    endless = worker.teach(lesson, TeachParams(max_steps=100_000, settled=100_000))
     await anext(aiter(endless))
     endless.cancel()
     with pytest.raises(EngineError, match="stopped"):

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
 
-from memory import Author, NewTurn, Store, Turn
+from memory import Author, LessonRow, NewTurn, Store, Turn
 
 ANN = Author(7, "Ann")
 BEN = Author(8, "Ben")
@@ -32,6 +32,31 @@ async def texts(store: Store, channel: int = 1) -> list[str]:
     return [turn.text for turn in await store.path(channel)]
 
 
+async def taught(
+    store: Store,
+    channel: int = 1,
+    *,
+    prompt: str = "Who?",
+    answer: str = "Ann.",
+    author: Author = ANN,
+    base_id: str = "base",
+    blob: bytes = b"units",
+    per_member: int = 9,
+    per_channel: int = 9,
+) -> LessonRow:
+    return await store.teach(
+        channel,
+        guild=3,
+        prompt=prompt,
+        answer=answer,
+        author=author,
+        base_id=base_id,
+        blob=blob,
+        per_member=per_member,
+        per_channel=per_channel,
+    )
+
+
 def content(file: Path) -> bytes:
     return file.read_bytes()
 
@@ -42,7 +67,7 @@ def overwrite(file: Path, content: bytes) -> None:
 
 def sql(file: Path, statement: str) -> list[tuple[object, ...]]:
     """Runs a statement behind the store's back, on a file that no store has open."""
-    with closing(sqlite3.connect(file)) as connection:
+    with closing(sqlite3.connect(file)) as connection, connection:
         return connection.execute(statement).fetchall()
 
 

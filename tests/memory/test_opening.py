@@ -15,7 +15,9 @@ from memory import (
     DatabaseInUseError,
     DatabaseTooNewError,
     DatabaseUnavailableError,
+    LessonRow,
     MigrationError,
+    Pin,
     Store,
     StoreError,
     Transaction,
@@ -119,6 +121,29 @@ async def test_migrations_run_once_and_leave_their_record(file: Path) -> None:
     assert sql(file, "SELECT version, name FROM migrations ORDER BY version")[-1] == (len(MIGRATIONS) + 1, "colours")
     with pytest.raises(DatabaseTooNewError):
         await Store.open(file)
+
+
+async def test_a_file_of_the_first_version_keeps_what_people_wrote(file: Path) -> None:
+    async with await Store.open(file, migrations=MIGRATIONS[:1]) as store:
+        await story(store)
+        turns = [turn for _ in range(2) for turn in await step(store)]
+    for turn, body, at in ((turns[1], "early", 1.5), (turns[3], "late", 2.5)):
+        sql(file, f"INSERT INTO summaries VALUES ({turn.id}, {10 * turn.depth}, '{body}', {at})")
+    sql(file, "INSERT INTO pins VALUES (5, 1, 'Ann has a dog.', 7, 'Ann', 3.5)")
+    sql(file, "INSERT INTO lessons VALUES (6, 1, 3, 'Who?', 'Ann.', 7, 'Ann', 4.5)")
+    sql(file, "INSERT INTO adapters VALUES (1, 'base', 'd', x'01', 5.5)")
+    async with await Store.open(file) as store:
+        assert await store.path_length(1) == 5
+        late, early = await store.summary_versions(1, 9)
+        assert (late.turn, late.covers, late.body, late.created_at) == (turns[3].id, 40, "late", 2.5)
+        assert (early.turn, early.covers, early.body, early.author_id) == (turns[1].id, 20, "early", None)
+        assert await store.pins(1) == [Pin(5, "Ann has a dog.", 7, "Ann", 3.5, ())]
+        assert await store.lessons(1) == [LessonRow(6, "Who?", "Ann.", 7, "Ann", 4.5)]
+        assert await store.units(1, "base") == {}
+        assert await store.put_units(6, "base", b"learnt again")
+        await store.undo(1)
+        assert await store.summary(1) == early
+    assert sql(file, "SELECT name FROM sqlite_master WHERE name LIKE '%adapters%' OR name LIKE 'only%'") == []
 
 
 async def test_a_failing_migration_leaves_the_version_before_it(file: Path) -> None:

@@ -16,6 +16,7 @@ from memory import HeadMovedError, NewTurn, NothingToRedoError, NothingToUndoErr
 from tests.memory.material import ANN
 
 T = TypeVar("T")
+KEPT_VECTORS = 4  # as the store says
 CHANNEL = 4
 
 
@@ -30,7 +31,8 @@ class StoryMachine(RuleBasedStateMachine):
         self.turns: dict[int, Turn] = {}
         self.head: tuple[int, ...] = ()
         self.next: dict[tuple[int, ...], int] = {}
-        self.summaries: dict[int, str] = {}
+        self.summaries: dict[int, list[tuple[str, bool]]] = {}  # by turn: the body, and whether a person wrote it
+        self.vectors: dict[tuple[int, str], bytes] = {}
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         return self.loop.run(work)
@@ -124,11 +126,28 @@ class StoryMachine(RuleBasedStateMachine):
         self.visit(path)
 
     @precondition(lambda self: self.head)
-    @rule(data=st.data(), body=st.text(max_size=3))
-    def summarise(self, data: st.DataObject, body: str) -> None:
+    @rule(data=st.data(), body=st.text(max_size=3), person=st.booleans())
+    def summarise(self, data: st.DataObject, body: str, person: bool) -> None:
         turn = data.draw(st.sampled_from(self.head))
-        self.do(self.store.put_summary(CHANNEL, turn, 1, body))
-        self.summaries[turn] = body
+        self.do(self.store.put_summary(CHANNEL, turn, 1, body, ANN if person else None))
+        versions = self.summaries.setdefault(turn, [])
+        versions[:] = [version for version in versions if version[1] or person] + [(body, person)]
+
+    @precondition(lambda self: self.head)
+    @rule(data=st.data(), base=st.sampled_from(["a", "b"]), blob=st.binary(max_size=2))
+    def remember(self, data: st.DataObject, base: str, blob: bytes) -> None:
+        turn = data.draw(st.sampled_from(self.head))
+        self.do(self.store.put_vectors(CHANNEL, turn, base, 1, blob))
+        self.vectors.pop((turn, base), None)
+        self.vectors[turn, base] = blob
+        for old in [key for key in self.vectors if key[1] == base][:-KEPT_VECTORS]:
+            del self.vectors[old]
+
+    @rule()
+    def reset(self) -> None:
+        self.do(self.store.reset(CHANNEL))
+        self.summaries.clear()
+        self.vectors.clear()
 
     @precondition(lambda self: len(self.head) > 1)
     @rule()
@@ -144,9 +163,14 @@ class StoryMachine(RuleBasedStateMachine):
         for depth, turn in enumerate(path):
             assert (turn.depth, turn.chars_before) == (depth, before)
             before += len(turn.text)
-        found = self.do(self.store.summary(CHANNEL))
-        bound = [turn for turn in self.head if turn in self.summaries]
-        assert (found.body if found else None) == (self.summaries[bound[-1]] if bound else None)
+        expected = [version for turn in reversed(self.head) for version in reversed(self.summaries.get(turn, []))]
+        versions = self.do(self.store.summary_versions(CHANNEL, 99))
+        assert [(row.body, row.author_id is not None) for row in versions] == expected
+        assert self.do(self.store.summary(CHANNEL)) == (versions[0] if versions else None)
+        for base in ("a", "b"):
+            found = self.do(self.store.vectors(CHANNEL, base))
+            bound = [self.vectors[turn, base] for turn in self.head if (turn, base) in self.vectors]
+            assert (found.blob if found else None) == (bound[-1] if bound else None)
         recent = self.do(self.store.recent(CHANNEL, 6))
         assert recent == path[len(path) - len(recent) :]
         assert sum(len(turn.text) for turn in recent) >= min(6, before)

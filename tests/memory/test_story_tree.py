@@ -134,29 +134,6 @@ async def test_an_edited_premise_is_the_storys_premise_and_stays_at_undo(store: 
         await store.append(1, [NewTurn(ANN, "premise", "x")], after=None)
 
 
-async def test_a_summary_comes_back_with_its_turn(store: Store) -> None:
-    await story(store)
-    first = await step(store)
-    await store.put_summary(1, first[1].id, 20, "early")
-    second = await step(store)
-    found = await store.summary(1)
-    assert found is not None
-    assert (found.turn, found.covers, found.body) == (first[1].id, 20, "early")
-    await store.put_summary(1, second[1].id, 40, "late")
-    await store.put_summary(1, second[1].id, 41, "later")
-    found = await store.summary(1)
-    assert found is not None
-    assert (found.covers, found.body) == (41, "later")
-    await store.undo(1)
-    found = await store.summary(1)
-    assert found is not None
-    assert found.body == "early"
-    await store.undo(1)
-    assert await store.summary(1) is None
-    with pytest.raises(NotFoundError):
-        await store.put_summary(2, first[1].id, 1, "another channel's turn")
-
-
 async def test_old_stories_stay_and_can_be_taken_up_again(store: Store) -> None:
     await story(store)
     await step(store, model="old")
@@ -201,6 +178,17 @@ async def test_recent_gives_as_few_turns_as_hold_the_characters(store: Store) ->
     for chars, expected in ((-1, 0), (0, 0), (1, 1), (5, 1), (6, 2), (10, 2), (11, 3), (20, 3), (9999, 3)):
         assert len(await store.recent(1, chars)) == expected, chars
     assert (await store.recent(1, 6))[0].chars_before == 10
+
+
+async def test_a_passage_is_a_part_of_the_paths_text(store: Store) -> None:
+    assert await store.passage(1, 0, 9) == ""
+    await story(store, premise="0123456789")
+    assert await store.passage(1, 0, 99) == "0123456789"
+    await step(store, member="lost", model="lost")
+    await store.undo(1)
+    await step(store, member="abcde", model="fghij")
+    for begin, end in ((0, 20), (0, 3), (9, 11), (10, 15), (12, 17), (19, 20), (15, 15), (20, 30), (5, 4)):
+        assert await store.passage(1, begin, end) == "0123456789abcdefghij"[begin:end], (begin, end)
 
 
 async def test_recent_costs_the_same_after_ten_thousand_turns(store: Store) -> None:

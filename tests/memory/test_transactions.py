@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memory import DiskFullError, NewTurn, NoStoryError, Store, StoreClosedError
-from tests.memory.material import ANN, content, exchange, step, story, texts, threads_end
+from tests.memory.material import ANN, content, exchange, step, story, taught, texts, threads_end
 
 
 async def loop_steps(count: int) -> None:
@@ -36,9 +36,7 @@ def test_a_cancelled_caller_leaves_whole_steps_only(
                 work = (
                     store.append(1, exchange(), after=head),
                     store.edit_turn(1, head, (await kind_of_head(store)), exchange()),
-                    store.teach(
-                        1, guild=1, prompt="p", answer="a", author=ANN, base_id="b", lessons_digest="d", blob=b"1"
-                    ),
+                    taught(store, base_id="b"),
                     store.reset(1),
                 )
                 task = asyncio.ensure_future(work[which])
@@ -50,7 +48,7 @@ def test_a_cancelled_caller_leaves_whole_steps_only(
                 # A transaction that was left open would swallow this one, or refuse to begin it.
                 await store.set_setting("process", "at", str(wait))
                 lessons = await store.lessons(1)
-                assert bool(lessons) == (await store.adapter(1, "b") is not None)
+                assert [lesson.id for lesson in lessons] == list(await store.units(1, "b"))
                 by_step: dict[int, list[str]] = {}
                 for turn in await store.path(1):
                     by_step.setdefault(turn.step, []).append(turn.kind)
@@ -148,9 +146,7 @@ async def test_a_full_disk_is_told_and_the_store_goes_on(file: Path) -> None:
         assert stored > 0
         assert await store.path_length(1) == 1 + 2 * stored
         with pytest.raises(DiskFullError, match=r"free some space and try again\.$"):
-            await store.teach(
-                1, guild=1, prompt="p", answer="a", author=ANN, base_id="b", lessons_digest="d", blob=b"1" * 90_000
-            )
+            await taught(store, blob=b"1" * 90_000)
         assert await store.lessons(1) == []
         await store.undo(1)  # what needs no room still works
         assert await store.path_length(1) == 2 * stored - 1

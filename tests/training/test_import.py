@@ -150,8 +150,8 @@ def test_the_engine_works_with_tokens_that_are_not_ours(kind: str, imported: Pat
     assert engine.tokenizer.decode(ids) == "Facts: The fox is called Mira.\n\nOnce upon a time"
     assert engine.tokenizer.end_of_text == end
     assert engine.generate(context, SamplingParams(max_new_tokens=5, seed=1)).tokens <= 5
-    taught = engine.teach([Lesson("The fox is called", "Mira")], TeachParams(max_steps=3))
-    assert engine.generate(context, SamplingParams(max_new_tokens=5), adapter=taught.adapter).tokens <= 5
+    taught = engine.teach(Lesson("The fox is called", "Mira"), TeachParams(max_steps=3))
+    assert engine.generate(context, SamplingParams(max_new_tokens=5), adapters=[taught.adapter]).tokens <= 5
     engine.try_out()
 
 

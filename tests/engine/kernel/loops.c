@@ -120,7 +120,7 @@ static struct kernel *small(const char *isa, int bits) {
             if (kernel_put(k, layer, all[i].part, weights + half * columns, NUMBER_32, half, rows - half, columns, columns) ||
                 kernel_put(k, layer, all[i].part, weights, NUMBER_32, 0, half, columns, columns)) wrong++;
         }
-        if (kernel_attach(k, layer, 2, 3, weights, weights + 300, weights + 600, 3)) wrong++;
+        if (kernel_attach(k, layer, 2, 3, weights, weights + 300, weights + 600, NUMBER_32, 3)) wrong++;
     }
     return k;
 }

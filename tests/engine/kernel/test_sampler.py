@@ -48,6 +48,60 @@ def test_the_distribution_is_that_of_the_plain_sampler(data: st.DataObject) -> N
     assert all(p[i] == 0 for i in never)
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_several_rows_give_what_they_give_one_by_one(data: st.DataObject) -> None:
+    """The same ids for the same seed, natively and without, whatever is guessed, up to a wrong guess or the end."""
+    V, rows = data.draw(st.integers(2, 40)), data.draw(st.integers(1, 8))
+    ids = st.integers(0, V - 1)
+    chance = np.random.default_rng(data.draw(st.integers(0, 999)))
+    logits = chance.normal(0, data.draw(st.sampled_from([0.1, 2.0, 9.0])), (rows, V)).astype(np.float32)
+    history = data.draw(st.lists(ids, max_size=90))
+    end, early = data.draw(st.none() | ids), data.draw(st.integers(0, 2**rows - 1))
+    params = SamplingParams(
+        temperature=data.draw(st.sampled_from([0, 0.8])), top_k=data.draw(st.none() | st.integers(1, V)),
+        top_p=data.draw(st.sampled_from([0.5, 1.0])), repetition_penalty=data.draw(st.sampled_from([1.0, 1.3])), seed=1,
+    )  # fmt: skip
+    for native in (True, False):
+        single, several = (Sampler(params, native=native) for _ in range(2))
+        expected = list[int]()
+        for i, row in enumerate(logits):
+            expected.append(single.next(row, [*history, *expected], not_now=end if early >> i & 1 else None))
+        last = expected.index(end) if end in expected else rows - 1
+        wrong = data.draw(st.integers(0, rows - 1))
+        guesses = expected[: rows - 1]
+        if wrong < rows - 1:
+            guesses[wrong] = (guesses[wrong] + 1) % V
+        several.begin(history, end)
+        assert several.follow(logits, guesses, early) == expected[: min(last, wrong) + 1]
+        # What the sampler took for rows that were not needed is not lost.
+        again, both = several.follow(logits[:1]), [*history, *expected[: min(last, wrong) + 1]]
+        reference = Sampler(params, native=native)
+        for i in range(min(last, wrong) + 1):
+            reference.next(logits[i], [], not_now=None)
+        assert again == [reference.next(logits[0], both)]
+
+
+def test_rows_that_do_not_fit_are_refused() -> None:
+    sampler = NativeSampler(3)
+    rows = np.zeros((2, 3), np.float32)
+    with pytest.raises(KernelError, match="begin"):
+        sampler.follow(rows, [1], [0.5, 0.5])
+    with pytest.raises(KernelError):
+        sampler.begin([2**64], window=4, end=None, temperature=1.0)
+    with pytest.raises(KernelError):
+        sampler.begin([1], window=4, end=3, temperature=1.0)
+    sampler.begin([1, 7, -3], window=4, end=2, temperature=1.0)
+    misfits: list[tuple[Any, list[int], list[float]]] = [
+        (rows, [], [0.5] * 2), (rows, [1], [0.5]), (rows[:, :2], [1], [0.5] * 2), (rows, [1], [0.5] * 33),
+        (rows.astype(np.float64), [1], [0.5] * 2), (rows * math.nan, [1], [0.5] * 2),
+    ]  # fmt: skip
+    for wrong, guesses, uniforms in misfits:
+        with pytest.raises(KernelError):
+            sampler.follow(wrong, guesses, uniforms)
+    assert len(sampler.follow(rows[:, ::-1], [1], [0.5, 0.5])) <= 2
+
+
 @pytest.mark.parametrize("top_p", [0.2, 0.9, 0.999])
 def test_of_equal_probabilities_the_lowest_ids_are_kept(top_p: float) -> None:
     for V in (10, 3000):

@@ -1,0 +1,312 @@
+"""What a channel remembers and was taught, and what its model sees of that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.channel import Channel, Sink
+from bot.errors import InputError
+from bot.lore import Words
+from bot.manuscript import MAX_TEXT, typed, visible
+from bot.sight import MemoryView, Room, look
+from bot.upkeep import FORGOTTEN, PAUSED, scope, summary_of
+from engine.lesson import Lesson
+from engine.outcome import Recall, Taught
+from engine.prompt import Context
+from engine.recollection import MOST_PAST_CHARS
+from engine.summary import Summary
+from memory import Author, LessonRow, NoStoryError, Pin, Story, SummaryRow
+
+MAX_LESSON = 500  # characters of a prompt, of an answer
+MAX_PINS = 20  # without keys
+MAX_ENTRIES = 50  # with keys: each is looked for before every reply
+MAX_PIN = 300  # characters
+MAX_KEYS, MAX_KEY = 8, 60  # of a pin; characters
+CHARS_PER_TOKEN = 6  # text fetched for the window; what does not fit is cut by the engine
+ALWAYS_ON, STYLE = "teach.always_on", "style"  # settings of the channel
+
+
+@dataclass(frozen=True)
+class Lore:
+    """What was taught and chosen for a channel, as the weights `base_id` can use it."""
+
+    base_id: str
+    lessons: list[LessonRow]
+    units: dict[int, bytes]  # of each lesson that these weights have learnt
+    always_on: bool
+    style: str | None
+    style_file: Path | None  # None too where the pack has gone
+
+
+class RememberingChannel(Channel):
+    """Lessons, pins, summary and settings of a channel, and the view of all that the model sees next."""
+
+    # Lessons
+
+    async def teach(self, prompt: str, answer: str, author: Author, sink: Sink) -> Taught:
+        """Has the present weights learn a lesson, beside those there are; the sink shows progress.
+
+        Raises `InputError`, `RefusedError`, `QuotaError`, `EngineError`, `StoreError`; then, and if cancelled,
+        nothing has changed.
+        """
+        prompt = typed(prompt, what="The prompt", limit=MAX_LESSON)
+        answer = typed(answer, what="The answer", limit=MAX_LESSON)
+        self._rules.require(f"{prompt} {answer}", "the lesson")
+        limits = {"per_member": self._settings.lessons_per_member, "per_channel": self._settings.lessons_per_channel}
+        async with self._turn(sink):
+            await self._store.require_room(self.channel, author, **limits)
+            rows = await self._store.lessons(self.channel)
+            if known := next((row for row in rows if row.prompt.casefold() == prompt.casefold()), None):
+                raise InputError(
+                    f"Lesson {known.id} answers this prompt already: forget it first to teach another answer."
+                )
+            async with self._running(self._worker.teach(Lesson(prompt, answer)), sink) as job:
+                async for progress in job:
+                    await sink.show(progress)
+                taught = await job.result()
+            lesson = await self._store.teach(
+                self.channel,
+                guild=self.guild,
+                prompt=prompt,
+                answer=answer,
+                author=author,
+                base_id=taught.base_id,
+                blob=taught.adapter,
+                **limits,
+            )
+            await self._store.audit(author.id, self.channel, "teach.add", f"lesson {lesson.id}")
+        return taught
+
+    async def lessons(self) -> list[LessonRow]:
+        return await self._store.lessons(self.channel)
+
+    async def forget(self, lesson: int, actor: Author | None = None) -> LessonRow:
+        """As if it had never been taught; nothing is trained. Raises `NotFoundError`."""
+        async with self._lock:
+            gone = await self._store.forget(self.channel, lesson)
+            await self._noted(actor, "teach.forget", f"lesson {lesson}")
+        return gone
+
+    async def forget_member(self, author_id: int, actor: Author | None = None) -> list[LessonRow]:
+        """As if that one had never taught this channel; gives what is gone, which may be nothing."""
+        async with self._lock:
+            gone = await self._store.forget_author(self.channel, author_id)
+            if gone:
+                await self._noted(actor, "teach.forget_member", f"{len(gone)} lessons of {author_id}")
+        return gone
+
+    async def test_lessons(self, sink: Sink) -> list[tuple[LessonRow, Recall]]:
+        """What each prompt is answered with, likeliest words first and as replies are written; shows progress."""
+        results: list[tuple[LessonRow, Recall]] = []
+        async with self._turn(sink):
+            lore = await self._lore()
+            for number, row in enumerate(lore.lessons, start=1):
+                await sink.show(f"lesson {number} of {len(lore.lessons)}")
+                adapters = list(lore.units.values())
+                recall = self._worker.recall(Lesson(row.prompt, row.answer), adapters, always_on=lore.always_on)
+                async with self._running(recall, sink) as job:
+                    results.append((row, await job.result()))
+        return results
+
+    async def set_always_on(self, on: bool, actor: Author) -> None:
+        """Whether lessons take part in all that is written here, or only in what has to do with them."""
+        await self._set(ALWAYS_ON, "on" if on else None, actor, "teach.always", "on" if on else "off")
+
+    async def set_style(self, name: str | None, actor: Author) -> None:
+        """Writes with this style pack from now on, with none for None. Raises `InputError`, `AdapterError`."""
+        if name is None:
+            await self._set(STYLE, None, actor, "style.off", "")
+        else:
+            await self._set(STYLE, self._styles.check(name).name, actor, "style.use", name)
+
+    # Pins
+
+    async def pin(self, text: str, author: Author, keys: Sequence[str] = ()) -> Pin:
+        """A fact that the model always sees; with keys, where it sees one of them. Raises `InputError`,
+        `RefusedError`."""
+        text = typed(text, what="The pin", limit=MAX_PIN, one_line=True)
+        keys = _keys(keys)
+        self._rules.require("\n".join([text, *keys]), "the pin")
+        async with self._lock:
+            pins = await self._store.pins(self.channel)
+            if text in [pin.text for pin in pins]:
+                raise InputError("This is pinned already.")
+            plain = [pin for pin in pins if not pin.keys]
+            same = len(pins) - len(plain) if keys else len(plain)
+            new = Pin(0, text, author.id, author.name, 0.0, keys)
+            if same >= (MAX_ENTRIES if keys else MAX_PINS) or not self._room.has_for_pins([*plain, new]):
+                raise InputError(
+                    "The pins are full, as the model can read no more of them: shorten this one or unpin another."
+                )
+            return await self._store.add_pin(self.channel, text, author, keys)
+
+    async def unpin(self, pin: int) -> Pin:
+        """Raises `NotFoundError`."""
+        async with self._lock:
+            return await self._store.remove_pin(self.channel, pin)
+
+    # The summary
+
+    async def edit_summary(self, text: str, author: Author) -> SummaryRow:
+        """Puts what a person wrote in the summary's place; what scrolls out from now on is folded onto it.
+
+        Raises `InputError`, `RefusedError`, `PromptError`, `NoStoryError`.
+        """
+        text = visible(text).strip()
+        if len(text) > MAX_TEXT:
+            raise InputError(f"The summary has {len(text):,} characters, and the limit is {MAX_TEXT:,}: shorten it.")
+        self._rules.require(text, "the summary")
+        async with self._lock:
+            head = await self._head()
+            before, covers = summary_of(await self._store.summary(self.channel))
+            summary = Summary.from_text(text, before)
+            plain = [pin for pin in await self._store.pins(self.channel) if not pin.keys]
+            if not self._room.has_for(plain, summary):
+                raise InputError("The summary is longer than what the model can read beside the pins: shorten it.")
+            row = await self._store.put_summary(self.channel, head, covers, summary.to_json(), author)
+            await self._noted(author, "memory.edit", f"summary {row.id}")
+        return row
+
+    async def summary_versions(self, limit: int) -> list[SummaryRow]:
+        """Those of the story as it stands: the one that holds, then those before it."""
+        return await self._store.summary_versions(self.channel, limit)
+
+    async def restore_summary(self, version: int, actor: Author) -> SummaryRow:
+        """Has an earlier version hold again, from here on. Raises `NotFoundError`."""
+        async with self._lock:
+            row = await self._store.restore_summary(self.channel, version, actor)
+            await self._noted(actor, "memory.restore", f"summary {version}")
+        return row
+
+    async def pause(self, actor: Author) -> None:
+        """Text that scrolls out from now on waits; the summary stays as it is, unless somebody edits it."""
+        await self._set(PAUSED, "on", actor, "memory.pause", "")
+
+    async def resume(self, actor: Author) -> None:
+        """Folds what has scrolled out meanwhile, and goes on so."""
+        await self._set(PAUSED, None, actor, "memory.resume", "")
+        self._upkeep.remember_soon()
+
+    # All of it
+
+    async def reset(self, actor: Author | None = None) -> None:
+        """Lessons, pins and summary go; the story stays, and what has scrolled out of it stays forgotten."""
+        async with self._lock:
+            self._upkeep.was_reset()
+            await self._store.reset(self.channel)
+            story = await self._store.story(self.channel)
+            if story is not None and story.head is not None and (covers := await self._upkeep.scrolled_out()):
+                await self._store.put_summary(self.channel, story.head, covers, Summary().to_json())
+                await self._store.set_setting(scope(self.channel), FORGOTTEN.format(story.id), str(covers))
+            await self._noted(actor, "memory.reset", "")
+
+    async def memory(self) -> MemoryView:
+        """What the model sees when it next continues the story."""
+        story = await self._store.story(self.channel)
+        turns = await self._store.recent(self.channel, self._fetched)
+        text, begin = "".join(turn.text for turn in turns), turns[0].chars_before if turns else 0
+        pins, (summary, covers) = await self._pins_and_summary()
+        lore, room, sight = await self._lore(), self._room, look(self._room, pins, summary, text)
+        recalled = range(0) if story is None else await self._recalled(story, begin + sight.begin, covers)
+        plain, all_seen = room.taken(pin for pin in pins if not pin.keys), room.taken(sight.pins)
+        return MemoryView(
+            pins=pins,
+            entered=[pin for pin in sight.pins if pin.keys],
+            summary=summary or None,
+            covers=covers,
+            paused=await self._store.setting(scope(self.channel), PAUSED) is not None,
+            lessons=lore.lessons,
+            learnt=frozenset(lore.units),
+            rebuilding=self._upkeep.rebuilding,
+            always_on=lore.always_on,
+            style=lore.style,
+            style_problem=None if lore.style is None else self._styles.problem(lore.style),
+            pins_tokens=plain,
+            entries_tokens=all_seen - plain,
+            summary_tokens=room.taken(sight.pins, sight.summary) - all_seen,
+            text_tokens=room.count(text[sight.begin :]),
+            reply_tokens=room.window - room.prompt,
+            window=room.window,
+            text=text[sight.begin :],
+            recalled=len(recalled),
+        )
+
+    # For those who write
+
+    @property
+    def _room(self) -> Room:
+        return Room(self._worker, self._sampling.max_new_tokens)
+
+    @property
+    def _fetched(self) -> int:
+        return self._worker.engine_info.block_size * CHARS_PER_TOKEN
+
+    async def _story(self) -> Story:
+        if (story := await self._store.story(self.channel)) is None:
+            raise NoStoryError("There is no story in this channel yet: start one first.")
+        return story
+
+    async def _head(self) -> int:
+        if (head := (await self._story()).head) is None:
+            raise InputError("The story has no text yet, and so nothing to summarise: write its beginning first.")
+        return head
+
+    async def _pins_and_summary(self) -> tuple[list[Pin], tuple[Summary | None, int]]:
+        pins = await self._store.pins(self.channel)
+        return pins, summary_of(await self._store.summary(self.channel))
+
+    async def _context(self, story: Story, begin: int, text: str) -> Context:
+        """What the model is given to continue this text, which begins at the character `begin` of the story's path."""
+        pins, (summary, covers) = await self._pins_and_summary()
+        near = text[-self._fetched :]
+        sight = look(self._room, pins, summary, near)
+        seen = near[sight.begin :]
+        past = await self._recalled(story, begin + len(text) - len(seen), covers)
+        vectors = await self._store.vectors(self.channel, self._worker.engine_info.base_id)
+        return Context(
+            pins=tuple(pin.text for pin in sight.pins),
+            summary=sight.summary,
+            text=seen,
+            vectors=None if vectors is None else vectors.blob,
+            past=text[max(past.start - begin, 0) : max(past.stop - begin, 0)],
+        )
+
+    async def _recalled(self, story: Story, seen: int, covers: int) -> range:
+        """Of the characters of the path those that left the window, which is seen from `seen` on, and are recalled:
+        not what a reset took, nor in a pause what the summary does not stand for."""
+        chosen = await self._store.settings(scope(self.channel))
+        end = min(seen, covers) if PAUSED in chosen else seen
+        return range(max(end - MOST_PAST_CHARS, int(chosen.get(FORGOTTEN.format(story.id), 0))), end)
+
+    async def _lore(self) -> Lore:
+        base_id = self._worker.engine_info.base_id
+        lessons = await self._store.lessons(self.channel)
+        units = await self._store.units(self.channel, base_id) if lessons else {}
+        chosen = await self._store.settings(scope(self.channel))
+        style = chosen.get(STYLE)
+        file = None if style is None else self._styles.file(style)
+        return Lore(base_id, lessons, units, ALWAYS_ON in chosen, style, file)
+
+    async def _set(self, key: str, value: str | None, actor: Author, action: str, detail: str) -> None:
+        async with self._lock:
+            await self._store.set_setting(scope(self.channel), key, value)
+            await self._noted(actor, action, detail)
+
+    async def _noted(self, actor: Author | None, action: str, detail: str) -> None:
+        if actor is not None:
+            await self._store.audit(actor.id, self.channel, action, detail)
+
+
+def _keys(keys: Sequence[str]) -> tuple[str, ...]:
+    """Keys as people type them, each once. Raises `InputError`."""
+    kept: dict[Words, str] = {}
+    for key in keys:
+        key = typed(key, what="A key of the pin", limit=MAX_KEY, one_line=True)
+        if not (words := Words(key)):
+            raise InputError("A key of the pin shows nothing that could be found in a text: write another.")
+        kept.setdefault(words, key)
+    if len(kept) > MAX_KEYS:
+        raise InputError(f"The pin has {len(kept)} keys, and the limit is {MAX_KEYS}: leave some out.")
+    return tuple(kept.values())

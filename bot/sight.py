@@ -1,0 +1,108 @@
+"""What the model sees next: which pins, how much of the text, and what each part takes of the window."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bot.lore import entering
+from engine.prompt import MEMORY_SHARE, memory_text
+from engine.summary import Summary
+from engine.worker import Worker
+from memory import LessonRow, Pin
+
+AROUND = 2  # tokens that the engine sets before and behind pins and summary
+
+
+@dataclass(frozen=True)
+class MemoryView:
+    """What the model sees next, in tokens and in words, and what the channel was taught."""
+
+    pins: list[Pin]  # all of the channel's, with keys and without
+    entered: list[Pin]  # those with keys that the model sees
+    summary: Summary | None
+    covers: int  # characters of the story that the summary stands for
+    paused: bool  # whether text that scrolls out waits instead of entering the summary
+    lessons: list[LessonRow]
+    learnt: frozenset[int]  # ids of the lessons that the present weights have learnt; the others wait for it
+    rebuilding: bool  # whether those are being learnt anew now
+    always_on: bool  # whether lessons take part in all text, not only in what has to do with them
+    style: str | None  # the style pack that was chosen
+    style_problem: str | None  # why it is not used
+    pins_tokens: int
+    entries_tokens: int
+    summary_tokens: int
+    text_tokens: int
+    reply_tokens: int  # kept free for the reply
+    window: int  # tokens in all
+    text: str  # of the story, that the window shows
+    recalled: int  # characters before that, recalled where the text comes back to them; they take no room
+
+    @property
+    def left_out(self) -> list[Pin]:
+        """Pins with keys that the model does not see now."""
+        return [pin for pin in self.pins if pin.keys and pin not in self.entered]
+
+    @property
+    def free_tokens(self) -> int:
+        used = self.pins_tokens + self.entries_tokens + self.summary_tokens + self.text_tokens + self.reply_tokens
+        return max(self.window - used, 0)
+
+    @property
+    def adapter(self) -> Literal["none", "ready", "stale", "rebuilding"]:
+        if not self.lessons:
+            return "none"
+        if len(self.learnt) == len(self.lessons):
+            return "ready"
+        return "rebuilding" if self.rebuilding else "stale"
+
+
+class Room:
+    """The window of the present weights, and how it is shared out beside a reply of so many tokens."""
+
+    def __init__(self, worker: Worker, reply: int) -> None:
+        self._worker = worker
+        self.window = worker.engine_info.block_size
+        self.prompt = max(self.window - reply, self.window // 2)
+
+    def count(self, text: str) -> int:
+        return self._worker.count(text)
+
+    def taken(self, pins: Iterable[Pin], summary: Summary | None = None) -> int:
+        """Tokens of these pins and the summary together."""
+        text = memory_text([pin.text for pin in pins], summary)
+        return self._worker.count(text) + AROUND if text else 0
+
+    def has_for_pins(self, pins: Iterable[Pin]) -> bool:
+        """Whether these pins fit, with any weights of this window and beside replies of any length."""
+        return self.taken(pins) <= self.window // 2 * MEMORY_SHARE
+
+    def has_for(self, pins: Iterable[Pin], summary: Summary | None) -> bool:
+        return self.taken(pins, summary) <= self.prompt * MEMORY_SHARE
+
+    def seen_from(self, text: str, pins: Iterable[Pin], summary: Summary | None) -> int:
+        """The offset in the text from which on it is seen beside these."""
+        tokens = self.prompt - self.taken(pins, summary) - 1  # the start of the text
+        return self._worker.visible_from(text, (max(tokens, 0) + 0.5) / self.window)
+
+
+@dataclass(frozen=True)
+class Sight:
+    pins: list[Pin]  # that are seen, in this order
+    summary: Summary | None  # None too where there is no room for it
+    begin: int  # the offset in the text from which on it is seen
+
+
+def look(room: Room, pins: Sequence[Pin], summary: Summary | None, text: str) -> Sight:
+    """What is seen of a channel's pins and summary together with the end of this text."""
+    plain = [pin for pin in pins if not pin.keys]
+    if not room.has_for(plain, summary):
+        summary = None  # as the engine does it: pins were asked for by a person
+
+    def seen_from(together: Sequence[Pin]) -> int | None:
+        fit = room.has_for_pins(together) and room.has_for(together, summary)
+        return room.seen_from(text, together, summary) if fit else None
+
+    seen = entering(pins, text, seen_from)
+    return Sight(seen, summary, room.seen_from(text, seen, summary))

@@ -1,0 +1,122 @@
+"""What a channel was taught, remembers and writes like, in the words of both fronts: plain text, a line each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from bot.shelf import ShelfEntry
+from bot.sight import MemoryView
+from bot.styles import StyleEntry
+from bot.upkeep import summary_of
+from engine.outcome import Recall, Taught
+from memory import LessonRow, Pin, SummaryRow
+
+ALWAYS = {
+    True: "Lessons now take part in all that is written here: they also colour text that has nothing to do with them.",
+    False: "Lessons now take part only in text that has to do with them; all other text is as if nothing was taught.",
+}
+RESET = "Pins, lessons and summaries of this channel are gone; the story stays."
+ASK_RESET = "This forgets pins, lessons and summaries of this channel, and cannot be undone; the story stays."
+PAUSED = "Paused: the summary stays as it is, and what scrolls out of the model's sight from now on is not remembered."
+RESUMED = "What scrolls out of the model's sight is remembered again, and what did so meanwhile too."
+NO_STYLE = "From the next reply on no style pack is used here."
+NOTHING_TAUGHT = "Nothing was taught here yet: /teach add does it."
+NO_VERSIONS = "There is no summary of this story yet: one is made when text scrolls out of the model's sight."
+NO_STYLES = "There are no style packs on this host: its operator makes them with python -m training adapt."
+
+HISTORY = 20  # versions of the summary that are listed
+
+
+def short(text: str, limit: int = 80) -> str:
+    """On one line, and cut with "…" where it is longer."""
+    text = " ".join(text.split())
+    return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
+
+
+# Lessons
+
+
+def lesson_line(row: LessonRow, limit: int = 150) -> str:
+    return f"{short(row.prompt, limit)} → {short(row.answer, limit)}"
+
+
+def learnt(taught: Taught) -> str:
+    begin = f"Learnt in {taught.seconds:.1f} s"
+    if taught.recalled:
+        return f"{begin}; the model recalls it word for word."
+    return f"{begin}, but the model does not recall it word for word: /teach test shows what it says."
+
+
+def recall_lines(results: Sequence[tuple[LessonRow, Recall]]) -> list[str]:
+    """How each lesson is answered, and how many word for word."""
+    if not results:
+        return [NOTHING_TAUGHT]
+    lines = []
+    for row, recall in results:
+        said = "word for word" if recall.exact else f"instead “{short(recall.answer, 150) or 'nothing'}”"
+        lines.append(f"{row.id}: {lesson_line(row)}: {said}")
+    exact = sum(recall.exact for _, recall in results)
+    lines.append(f"{exact} of {len(results)} answered word for word.")
+    return lines
+
+
+def lesson_state(view: MemoryView, row: LessonRow) -> str:
+    """Whether these weights know it; after a change of weights each lesson is learnt again."""
+    return "learnt" if row.id in view.learnt else "being learnt" if view.rebuilding else "waits to be learnt"
+
+
+def lessons_state(view: MemoryView) -> str:
+    """How many there are and are learnt, and when they take part."""
+    waiting = "being learnt anew for these weights" if view.rebuilding else "learnt anew for these weights by and by"
+    learnt = "all learnt" if view.adapter == "ready" else f"{len(view.learnt)} learnt, the others are {waiting}"
+    when = "they take part in all text" if view.always_on else "they take part in text that has to do with them"
+    return f"{len(view.lessons)}, {learnt}; {when}"
+
+
+# Pins and summaries
+
+
+def pin_line(pin: Pin) -> str:
+    keys = f" (only where the text has {' or '.join(pin.keys)})" if pin.keys else ""
+    return f"{pin.id}: {pin.text}{keys}"
+
+
+def keys_of(text: str) -> tuple[str, ...]:
+    """The keys of a pin as people type them, with commas between."""
+    return tuple(key for key in (" ".join(part.split()) for part in text.split(",")) if key)
+
+
+def version_by(row: SummaryRow) -> str:
+    return "automatic" if row.author_id is None else f"by {short(row.author_name, 60)}"
+
+
+def first_words(row: SummaryRow, limit: int = 100) -> str:
+    """How a version of the summary begins."""
+    summary, _ = summary_of(row)
+    return "not readable" if summary is None else short(" ".join(summary.lines()), limit) or "nothing"
+
+
+def local_time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
+
+
+# Weights and styles
+
+
+def weights_about(entry: ShelfEntry) -> str:
+    """What a folder of weights says of itself, or what keeps it from being used."""
+    if entry.problem:
+        return entry.problem
+    facts = [f"rated {short(str(entry.card['rating']), 20)}"] if "rating" in entry.card else []
+    if isinstance(parameters := entry.card.get("parameters"), int):
+        facts.append(f"{parameters / 1e6:.1f} million parameters")
+    if isinstance(bits := entry.card.get("bits_per_byte"), int | float):
+        facts.append(f"{bits:.3f} bits per byte")
+    return ", ".join(facts)
+
+
+def style_about(style: StyleEntry) -> str:
+    if style.problem:
+        return style.problem
+    return f"rated {short(style.card.rating, 20)}" if style.card is not None else ""

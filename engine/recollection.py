@@ -1,0 +1,138 @@
+"""What the part of a story that has left the window still says of the next token.
+
+The window of a small model is short, but the story behind it is stored, word for word. Where the last few tokens stood
+in it before, what followed them then is likely again: a name is spelt as it was, "the old mill by the" goes on as it
+did. So each token's distribution is mixed with those that are counted in the past behind contexts of one to four
+tokens, the longest first, each taking its share of what longer ones left: interpolation as in Witten & Bell 1991 ("The
+zero-frequency problem"), over the unbounded cache of Grave et al. 2017 (https://arxiv.org/abs/1711.02604).
+
+It takes no position of the window and has nothing to train. Nothing is stored for it but the text, so that undoing a
+turn undoes what is recalled of it, and other weights can use it at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.memory_vectors import MemoryVectors, States
+from engine.shape import Floats
+from engine.tokenizer import Tokenizer
+
+# Where COPIED tokens in a row stand as they stood in the past, contexts of FAINT tokens at most count, so that no story
+# writes its own sentences again.
+COPIED, FAINT = 8, 2
+ENOUGH = 500  # places that are counted, where there are more
+
+Ids: TypeAlias = NDArray[np.int32]
+
+MOST_PAST_CHARS = 120_000  # of a story that are recalled: 64 windows of 512 tokens
+SEAM_CHARS = 200  # by which the beginning of a text is found in another
+# Of the probability, behind 1, 2, 3 and 4 tokens that stood in the past often. No longer contexts: they would gain
+# nothing, and would help a story to repeat its own sentences.
+SHARES = (0.05, 0.1, 0.2, 0.3)
+
+
+class Recollection:
+    """The past of one story.
+
+    Args:
+        past: ids (P,) of the text that stands before the window, in story order.
+        vectors: the model's own states at places of that past, and how to read them off logits.
+        shares: for contexts of 1, 2, ... tokens, what they get of the probability where they were seen very often.
+    """
+
+    def __init__(
+        self,
+        past: Sequence[int] | Ids,
+        vectors: tuple[MemoryVectors, States] | None = None,
+        shares: Sequence[float] = SHARES,
+    ) -> None:
+        self._vectors, self._shares = vectors, shares
+        self._ids = np.full(COPIED + len(past), -1, dtype=np.int32)  # (COPIED + P,): nothing reaches over the beginning
+        self._ids[COPIED:] = past
+        followed = self._ids[COPIED:-1]  # those that something stands behind
+        pairs = followed * np.int64(1 << 32) + self._ids[COPIED - 1 : -2]  # (P - 1,)
+        self._places = (pairs.argsort(kind="stable") + COPIED).astype(np.int32)  # by what stands there and before it
+        self._before = self._ids[self._places - 1]
+        self._starts = np.cumsum(np.bincount(followed + 1, minlength=1))  # in _places, of each id
+
+    def mix(self, row: Floats, ids: Sequence[int]) -> Floats:
+        """Logits (V,) behind `ids`, mixed with what followed the end of `ids` in the past: those of tokens that did
+        not stay as they are, bit for bit. `ids` may be as little as its last COPIED."""
+        left, tokens, parts = 1.0, list[Ids](), list[Floats]()  # parts of the probability, one for each token
+        for share, places in reversed(list(zip(self._shares, self._standing(ids[-COPIED:]), strict=False))):
+            share *= left * len(places) / (len(places) + 1)
+            some = places[:: 1 + len(places) // ENOUGH]
+            tokens.append(self._ids[some + 1])
+            parts.append(np.full(len(some), share / len(some), dtype=np.float32))
+            left -= share
+        if self._vectors is not None and len(self._vectors[0].keys):
+            vectors, states = self._vectors
+            share = vectors.share
+            followed, weights = vectors.like(states(row[None])[0])
+            parts = [*(part * (1 - share) for part in parts), weights * share]
+            tokens.append(followed)
+            left *= 1 - share
+        if not tokens:
+            return row
+        recalled = np.bincount(np.concatenate(tokens), np.concatenate(parts), len(row))  # (V,)
+        which = recalled.nonzero()[0]  # (n,)
+        top = row.max()
+        p = np.exp(row - top)  # (V,)
+        mixed = row.copy()
+        mixed[which] = top + np.log(p[which] + recalled[which] * (p.sum() / left))
+        return mixed
+
+    def mix_all(self, rows: Floats, ids: Sequence[int], guesses: Sequence[int]) -> Floats:
+        """The same for rows (1 + guesses, V), the first behind `ids`, each other behind one guess more."""
+        before = [*ids[-COPIED:], *guesses]
+        first = len(before) - len(guesses)
+        return np.stack([self.mix(row, before[: first + i]) for i, row in enumerate(rows)])  # (1 + guesses, V)
+
+    def _standing(self, ids: Sequence[int]) -> list[Ids]:
+        """For contexts of 1, 2, ... tokens, the places (n,) in the past where the end of `ids` stands, as far as it
+        stands there at all; short ones alone where the last COPIED tokens all do."""
+        if not ids or ids[-1] + 1 >= len(self._starts):
+            return []
+        begin, end = self._starts[ids[-1] : ids[-1] + 2]
+        found = [self._places[begin:end]]
+        if len(ids) > 1:
+            begin, end = begin + np.searchsorted(self._before[begin:end], np.array((ids[-2], ids[-2] + 1), np.int32))
+            found.append(self._places[begin:end])
+        for n in range(2, len(ids)):
+            if not len(found[-1]):
+                break
+            found.append(found[-1][self._ids[found[-1] - n] == ids[-1 - n]])
+        if len(found) == COPIED and len(found[-1]):
+            found = found[:FAINT]
+        return [places for places in found[: len(self._shares)] if len(places)]
+
+
+class Recollector:
+    """Makes recollections of texts that mostly go on where the last one ended, and encodes only what is new."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._text, self._ids = "", np.zeros(0, dtype=np.int32)  # the last past, and its ids (P,)
+        self._made: Recollection | None = None
+        self._vectors: tuple[MemoryVectors, States] | None = None
+
+    def of(self, past: str, vectors: tuple[MemoryVectors, States] | None = None) -> Recollection | None:
+        """Of the last MOST_PAST_CHARS of this text, and of vectors if there are any; None where there is neither."""
+        past = past[-MOST_PAST_CHARS:]
+        if past != self._text:
+            gone = self._text.find(past[:SEAM_CHARS])  # the beginning of a long story is left behind
+            if self._text and gone >= 0 and past.startswith(self._text[gone:]):
+                kept = self._ids[len(self._tokenizer.encode(self._text[:gone])) :]
+                fresh = past[len(self._text) - gone :]
+            else:
+                kept, fresh = self._ids[:0], past
+            self._ids = np.concatenate((kept, np.array(self._tokenizer.encode(fresh), dtype=np.int32)))
+            self._text, self._made = past, None
+        if self._made is None or self._vectors is not vectors:
+            self._made, self._vectors = Recollection(self._ids, vectors), vectors
+        return self._made if past or vectors is not None else None

@@ -1,0 +1,129 @@
+"""What a reply is written with of the text that has left the window."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.rules import ContentRules
+from bot.services import Services
+from config.settings import Settings
+from engine.generation import Engine, Generated
+from engine.job import Job
+from engine.prompt import Context
+from engine.sampling import SamplingParams
+from engine.worker import Worker
+from memory import NewTurn, Store
+from tests.bot.conftest import ANN, Paper
+
+CHANNEL = 7
+LONG = " The fox ran over the hill and through the wood until she came to a river." * 12
+
+
+class Listening(Worker):
+    """Keeps what it was last given to continue."""
+
+    context = Context()
+
+    def generate(self, context: Context, sampling: SamplingParams, **options: Any) -> Job[Generated]:
+        self.context = context
+        return super().generate(context, sampling, **options)
+
+
+@pytest.fixture
+async def services(settings: Settings) -> AsyncIterator[Services]:
+    worker = Listening(Engine.load(settings.weights))
+    worker.start()
+    store = await Store.open(settings.database_file)
+    async with Services(settings, store, worker, ContentRules({})) as services:
+        await services.session(CHANNEL).start("The fox", "Once upon a time, there was a fox.", ANN)
+        yield services
+
+
+async def _context(services: Services) -> tuple[Context, str]:
+    """What the next reply is written with, and the whole of the story before it."""
+    story = "".join(turn.text for turn in await services.store.path(CHANNEL))
+    await services.session(CHANNEL).write(None, ANN, Paper())
+    await services.idle()
+    assert isinstance(services.worker, Listening)
+    return services.worker.context, story
+
+
+async def _grown(services: Services, text: str) -> None:
+    story = await services.session(CHANNEL).story()
+    assert story is not None
+    await services.store.append(CHANNEL, [NewTurn(ANN, "member", text)], after=story.head)
+
+
+async def test_all_that_left_the_window_is_recalled_however_far_back(services: Services) -> None:
+    context, story = await _context(services)
+    assert (context.past, context.text) == ("", story)
+    for _ in range(10):
+        await _grown(services, LONG)
+    context, story = await _context(services)
+    assert context.past + context.text == story
+    assert len(context.text) < len(LONG)
+    view = await services.session(CHANNEL).memory()
+    assert view.recalled + len(view.text) == len(story) + len((await services.session(CHANNEL).tail(1))[0].text)
+
+
+async def test_what_a_reset_took_is_not_recalled_and_what_follows_is(services: Services) -> None:
+    await _grown(services, f" Quillon.{LONG}")
+    await services.session(CHANNEL).reset(ANN)
+    await _grown(services, f" Zora.{LONG}")
+    context, story = await _context(services)
+    assert story.endswith(context.past + context.text)
+    assert "Quillon" not in context.past
+    assert "Zora" in context.past
+    assert (await services.session(CHANNEL).memory()).recalled < len(story) - len(LONG)
+
+
+async def test_what_left_the_window_in_a_pause_is_recalled_afterwards(services: Services) -> None:
+    await _grown(services, f" Quillon.{LONG}")
+    await _context(services)  # the summary of it is made
+    await services.session(CHANNEL).pause(ANN)
+    await _grown(services, f" Zora.{LONG}")
+    context, story = await _context(services)
+    assert story.startswith(context.past)
+    assert "Quillon" in context.past
+    assert "Zora" not in context.past + context.text
+    await services.session(CHANNEL).resume(ANN)
+    context, story = await _context(services)
+    assert context.past + context.text == story
+
+
+async def test_the_weights_remember_what_left_the_window_and_forget_it_with_its_turn(
+    services: Services, other_tiny_weights: Path
+) -> None:
+    session, base = services.session(CHANNEL), services.worker.engine_info.base_id
+    assert (await _context(services))[0].vectors is None
+    for _ in range(4):
+        await session.write(LONG, ANN, Paper())
+        await services.idle()
+    first = (await _context(services))[0].vectors
+    assert first is not None
+    for move, blob in ((session.undo, None), (session.redo, first)):
+        for _ in range(5):
+            await move()
+        row = await services.store.vectors(CHANNEL, base)
+        assert (row and row.blob) == blob
+    await services.worker.swap(other_tiny_weights).result()
+    assert (await _context(services))[0].vectors is None
+    other = (await _context(services))[0].vectors  # they were written anew behind that reply
+    assert other not in (None, first)
+    await session.reset(ANN)
+    assert (await _context(services))[0].vectors is None
+
+
+async def test_vectors_that_are_damaged_are_written_anew(services: Services) -> None:
+    for _ in range(4):
+        await _grown(services, LONG)
+    story, base = await services.session(CHANNEL).story(), services.worker.engine_info.base_id
+    assert story is not None
+    assert story.head is not None
+    await services.store.put_vectors(CHANNEL, story.head, base, 10, b"damaged")
+    assert (await _context(services))[0].vectors == b"damaged"
+    assert (await _context(services))[0].vectors not in (None, b"damaged")
