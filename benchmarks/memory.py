@@ -24,6 +24,7 @@ import argparse
 import json
 import random
 import time
+from bisect import bisect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +37,7 @@ from engine.decoder import Decoder, choose, read_out
 from engine.folder import Stored, default_weights, open_weights
 from engine.memory_vectors import MOST, MemoryVectors, States
 from engine.prompt import render_memory
-from engine.recollection import Recollection
+from engine.recollection import MOST_PAST_CHARS, Recollection
 from engine.shape import Floats
 from engine.summary import Summary, summarize
 from engine.tokenizer import Tokenizer
@@ -48,6 +49,7 @@ PREDICTED_SHARE = 4  # one in so many positions of a window is predicted, behind
 LONGEST_WORD = 8  # tokens that are left free for a word to choose
 DISTANCES = (4, 16, 64)  # windows
 MEMORIES = ("window", "recollection", "vectors", "summary", "summary_recollection", "memory")
+PAST_TOKENS = MOST_PAST_CHARS // 3  # about what the bot recalls
 STREAMED = 8  # windows that are streamed before what is predicted
 
 
@@ -61,17 +63,30 @@ class Story:
     step: int  # tokens that are folded into the summary at a time
     max_chars: int
     _folded: list[Summary] = field(default_factory=list)
+    _ends: list[int] = field(default_factory=list)  # characters up to the end of each step
     _torn: str = ""  # the sentence that a step ends in, which is folded in with the next
 
     def summary(self, end: int) -> Summary:
         """Of the text before token `end`, as far as whole steps reach."""
         while len(self._folded) < end // self.step:
-            begin = len(self._folded) * self.step
-            text = self._torn + self.tokenizer.decode(self.ids[begin : begin + self.step])
-            cut = max(text.rfind(mark) + len(mark) for mark in ("\n", ". ", "! ", "? ", '" ')) if " " in text else 0
-            text, self._torn = text[:cut], text[cut:]
-            self._folded.append(summarize(text, self._folded[-1] if self._folded else None, self.max_chars))
+            self._fold()
         return self._folded[end // self.step - 1] if end >= self.step else Summary()
+
+    def summary_before(self, chars: int) -> Summary:
+        """The same, by characters."""
+        while len(self._folded) < len(self.ids) // self.step and (not self._ends or self._ends[-1] <= chars):
+            self._fold()
+        steps = bisect(self._ends, chars)
+        return self._folded[steps - 1] if steps else Summary()
+
+    def _fold(self) -> None:
+        begin = len(self._folded) * self.step
+        fresh = self.tokenizer.decode(self.ids[begin : begin + self.step])
+        self._ends.append(len(fresh) + (self._ends[-1] if self._ends else 0))
+        text = self._torn + fresh
+        cut = max(text.rfind(mark) + len(mark) for mark in ("\n", ". ", "! ", "? ", '" ')) if " " in text else 0
+        text, self._torn = text[:cut], text[cut:]
+        self._folded.append(summarize(text, self._folded[-1] if self._folded else None, self.max_chars))
 
 
 class Reader:
@@ -102,13 +117,14 @@ class Reader:
     def memories(self, ids: list[int], at: int, count: int) -> tuple[Recollection, Recollection, Recollection]:
         """Of what the window before `at`, with `count` positions behind it, no longer holds: recollection, vectors,
         both. The vectors are written with no more than a window in sight."""
-        past = ids[: max(0, at - (self.window - count - len(self.start)))]
+        end = max(0, at - (self.window - count - len(self.start)))
+        past = ids[max(0, end - PAST_TOKENS) : end]
         vectors = MemoryVectors.empty().with_text(self.decoder, self.states, past[-MOST:], self.start, self.window)
         told = (vectors, self.states)
         return Recollection(past), Recollection([], told), Recollection(past, told)
 
-    def prefix(self, story: Story, at: int) -> list[int]:
-        return render_memory(self.tokenizer, (), story.summary(at - self.window // 2))
+    def prefix(self, summary: Summary) -> list[int]:
+        return render_memory(self.tokenizer, (), summary)
 
     def streamed(self, story: Story, at: int) -> Floats:
         """Logits before ids[at:] where the cache was filled in steps, and its oldest tokens dropped."""
@@ -145,8 +161,8 @@ def gaps(reader: Reader, stories: Sequence[Story], points: int) -> dict[str, Any
         recollection, vectors, both = reader.memories(story.ids, at, n)
         wrong = reader.memories(other.ids, elsewhere, n)
         plain = reader.read(story, at, n, W)
-        told = reader.read(story, at, n, W, reader.prefix(story, at))
-        mistold = reader.read(story, at, n, W, reader.prefix(other, elsewhere))
+        told = reader.read(story, at, n, W, reader.prefix(story.summary(at - W // 2)))
+        mistold = reader.read(story, at, n, W, reader.prefix(other.summary(elsewhere - W // 2)))
         for name, rows, memory in (
             ("window", plain, None), ("full", reader.read(story, at, n, reader.block_size), None),
             ("stream", reader.streamed(story, at), None), ("recollection", plain, recollection),
@@ -185,7 +201,9 @@ def recalled(reader: Reader, stories: Sequence[Story], questions: Sequence[Quest
     rng = random.Random(0)
     for q in questions:
         story = stories[q.document]
-        before = reader.tokenizer.encode(story.text[: q.at - 1])
+        before = reader.tokenizer.encode(story.text[max(0, q.at - MOST_PAST_CHARS) : q.at - 1])
+        window_chars = int(len(story.text) / len(story.ids) * reader.window)
+        prefix = reader.prefix(story.summary_before(q.at - window_chars // 2))
         words = [q.word, *q.pool]
         chosen = alike(likelihoods(reader, before, [], words, [None])[0], rng)
         if not chosen or len(right["window"]) == count:
@@ -193,7 +211,7 @@ def recalled(reader: Reader, stories: Sequence[Story], questions: Sequence[Quest
         words = [words[i] for i in chosen]
         memories = reader.memories(before, len(before), LONGEST_WORD)
         alone = likelihoods(reader, before, [], words, [None, *memories[:2]])
-        told = likelihoods(reader, before, reader.prefix(story, len(before)), words, [None, memories[0], memories[2]])
+        told = likelihoods(reader, before, prefix, words, [None, memories[0], memories[2]])
         for name, values in zip(MEMORIES, (*alone, *told), strict=True):
             right[name].append(max(range(len(values)), key=values.__getitem__) == 0)
     asked = len(right["window"])

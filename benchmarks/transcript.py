@@ -64,9 +64,10 @@ def tell(engine: Engine, exchanges: int, seed: int) -> str:
             lines += ["```", *summary.lines(), "```", ""]
             for label, given in (("without the memory", Context(text=near)), ("with it", context)):
                 drawn = [reply(engine, given, seed + i, LAST_TOKENS) for i in range(DRAWN)]
-                right = sum(ASKED in text.split()[0] for text in drawn if text)
-                lines += [f'The last reply {label}, drawn {DRAWN} times, begins with "{ASKED}" {right} times:', ""]
-                lines += [f"> {LAST} **{text}**\n" for text in drawn[:3]]
+                right = [text for text in drawn if text.startswith(ASKED)]
+                other = [text for text in drawn if not text.startswith(ASKED)]
+                lines += [f'The last reply {label}, drawn {DRAWN} times, begins with "{ASKED}" {len(right)} times:', ""]
+                lines += [f"> {LAST} **{text}**\n" for text in right[:1] + other[:1]]
             break
         written = reply(engine, context, seed + n).strip()
         lines += [">", f"> *{sentence}* {written}"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -48,16 +48,21 @@ class Channel:
         worker: Worker,
         rules: ContentRules,
         styles: StyleShelf,
-        sampling: SamplingParams,
+        sampling: Callable[[], SamplingParams],
         spawn: Spawn,
     ) -> None:
         self.channel, self.guild = channel, guild
         self._settings, self._store, self._worker, self._rules = settings, store, worker, rules
-        self._styles, self._sampling = styles, sampling
+        self._styles, self._drawn = styles, sampling
         self._waiting = 0
         self._lock = asyncio.Lock()
         self._job: Job[Any] | None = None
         self._upkeep = Upkeep(channel, store, worker, self._lock, spawn)
+
+    @property
+    def _sampling(self) -> SamplingParams:
+        """How the next reply is drawn."""
+        return self._drawn()
 
     @property
     def busy(self) -> bool:

@@ -10,12 +10,13 @@ from bot.access_cog import AccessCog
 from bot.gate import Bot, Gate
 from bot.memory_cog import MemoryCog
 from bot.services import Services
+from bot.settings_cog import SettingsCog
 from bot.story_cog import StoryCog
 from bot.teach_cog import TeachCog
 from bot.weights_cog import WeightsCog
 from config.settings import load_settings
 
-COGS = (StoryCog, TeachCog, MemoryCog, WeightsCog, AccessCog)
+COGS = (StoryCog, TeachCog, MemoryCog, WeightsCog, SettingsCog, AccessCog)
 
 
 async def setup(bot: Bot) -> None:

@@ -6,11 +6,13 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Coroutine, Iterable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
+from bot.dials import Dials
 from bot.rules import ContentRules
 from bot.session import ChannelSession
 from bot.shelf import WeightsShelf
@@ -26,7 +28,6 @@ from memory import Store
 log = logging.getLogger(__name__)
 
 KEPT_SESSIONS = 128  # idle ones; a session is small, and nothing in it is lost when it goes
-MIN_REPLY = 8  # tokens: a reply that ends at once is none
 LAST_WORDS = 8.0  # seconds that replies under way get for their last edit and their storing when the process ends
 
 
@@ -48,15 +49,7 @@ class Services:
         self.notices = list(notices)  # sentences for the operator about how this start went
         self.shelf = WeightsShelf(store, worker, own=settings.data_dir / "weights")
         self.styles = StyleShelf(worker, own=settings.data_dir / "styles")
-        self._sampling = sampling or SamplingParams(
-            max_new_tokens=settings.max_new_tokens,
-            temperature=settings.temperature,
-            top_k=settings.top_k,
-            top_p=settings.top_p,
-            repetition_penalty=settings.repetition_penalty,
-            min_new_tokens=min(MIN_REPLY, settings.max_new_tokens),
-            stop_at_sentence=True,
-        )
+        self.dials = Dials(store, settings, sampling)
         # Whoever still holds a session gets that one again, so that a channel never has two locks.
         self._sessions: WeakValueDictionary[int, ChannelSession] = WeakValueDictionary()
         self._kept: OrderedDict[int, ChannelSession] = OrderedDict()
@@ -74,12 +67,13 @@ class Services:
         store = await Store.open(settings.database_file)
         try:
             engine, notices = await _load(settings, store)
-            worker = Worker(engine, max_queue=settings.queue_size)
-            worker.start()
+            services = cls(settings, store, Worker(engine, max_queue=settings.queue_size), rules, notices=notices)
+            await services.dials.load()
+            services.worker.start()
         except BaseException:
             await store.close()
             raise
-        return cls(settings, store, worker, rules, notices=notices)
+        return services
 
     async def close(self, *, drain: bool = True) -> None:
         """Ends the engine after what waits (`drain`), or at once with what was written so far; then the store."""
@@ -114,7 +108,7 @@ class Services:
                 worker=self.worker,
                 rules=self.rules,
                 styles=self.styles,
-                sampling=self._sampling,
+                sampling=partial(self.dials.sampling, channel, guild),
                 spawn=self._spawn,
             )
             self._sessions[channel] = session

@@ -9,6 +9,7 @@ from bot.desk import Command, Desk
 from bot.errors import InputError
 from bot.manuscript import MAX_TITLE, typed
 from bot.session import Reply
+from bot.terminal_house import SETTINGS
 from bot.terminal_memory import MEMORY, STYLE, TEACH
 from bot.wording import short
 
@@ -159,7 +160,14 @@ HERE = (
     Command("help", "", "this list", _help),
     Command("quit", "", "ends; the story is kept", _quit),
 )
-GROUPS = {"The story": STORY, "Lessons": TEACH, "Memory": MEMORY, "Style and weights": STYLE, "This program": HERE}
+GROUPS = {
+    "The story": STORY,
+    "Lessons": TEACH,
+    "Memory": MEMORY,
+    "Style and weights": STYLE,
+    "Settings": SETTINGS,
+    "This program": HERE,
+}
 COMMANDS = tuple(command for commands in GROUPS.values() for command in commands)
 SHORT = {
     "teach": "teach add",
@@ -170,5 +178,6 @@ SHORT = {
     "memory": "memory show",
     "style": "style list",
     "weights": "weights list",
+    "settings": "settings show",
 }
 _NAMED = {command.name: command for command in COMMANDS}

@@ -111,7 +111,7 @@ class Upkeep:
             if self._resets != resets or await self._paused():
                 return False
             holding = await self._store.summary(self._channel)
-            if _id(holding) == _id(row) and await self._is_on_path(story):
+            if _id(holding) == _id(row) and await self._still_says(story, covers, text):
                 assert story.head is not None
                 await self._store.put_summary(self._channel, story.head, covers + len(text), summary.to_json())
         return True
@@ -137,20 +137,23 @@ class Upkeep:
             except AdapterError:  # what was remembered cannot be read: from here on anew
                 blob = await self._worker.remember(text[at : at + REMEMBERED_AT_ONCE], None).result()
         async with self._lock:
-            unchanged = self._resets == resets and self._worker.engine_info.base_id == base
-            if blob is not None and unchanged and await self._is_on_path(story) and not await self._paused():
+            if self._resets != resets or self._worker.engine_info.base_id != base or await self._paused():
+                return
+            if blob is not None and await self._still_says(story, begin, text):
                 await self._store.put_vectors(self._channel, story.head, base, end, blob)
 
     async def _paused(self) -> bool:
         return await self._store.setting(scope(self._channel), PAUSED) is not None
 
-    async def _is_on_path(self, before: Story) -> bool:
-        """Whether the story still leads over the head that it had."""
+    async def _still_says(self, before: Story, begin: int, text: str) -> bool:
+        """Whether the story still leads over the head that it had, and has this text at `begin`: a turn may have been
+        undone or a person deleted since it was read."""
         story = await self._store.story(self._channel)
         if story is None or story.id != before.id or story.turns < before.turns:
             return False
         path = await self._store.path(self._channel, story.turns - before.turns + 1)
-        return bool(path) and path[0].id == before.head
+        on_path = bool(path) and path[0].id == before.head
+        return on_path and await self._store.passage(self._channel, begin, begin + len(text)) == text
 
     # Lessons
 

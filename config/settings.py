@@ -43,6 +43,7 @@ class Settings(BaseSettings):
     top_p: float = Field(0.9, gt=0, le=1)
     repetition_penalty: float = Field(1.1, ge=1, le=10)
     max_new_tokens: int = Field(160, ge=8, le=4096)
+    longest_reply: int = Field(400, ge=8, le=4096)  # that a channel may choose, as all others wait for it
 
     queue_size: int = Field(32, ge=1, le=10_000)  # requests that may wait before further ones are refused
     lessons_per_member: int = Field(10, ge=0, le=1000)  # in one channel, so that it holds what more than one has taught

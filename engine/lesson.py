@@ -11,6 +11,7 @@ from engine.paraphrase import rewritings
 from engine.tokenizer import Tokenizer
 
 MAX_LESSON_TOKENS = 192  # prompt and answer together
+MOST_OPENING = 400  # characters
 FEWEST_UNITS, MOST_UNITS = 4, 24  # of one lesson
 WORDY = 8  # tokens; an answer up to here gets a unit for each of them, a longer one a unit more for every fourth
 
@@ -35,9 +36,9 @@ class TeachParams:
 
     max_steps: int = 80
     lr: float = 1e-2
-    quiet_weight: float = 1500.0  # of how strongly units answer to text that has nothing to do with the lesson
+    quiet_weight: float = 6000.0  # of how strongly units answer to text that has nothing to do with the lesson
     kl_weight: float = 10.0
-    variants: int = 14  # texts in which the lesson is shown
+    variants: int = 16  # texts in which the lesson is shown
     hard: int = 128  # positions of the base's own text, those that disturb most, whose likelihoods are compared
     grad_clip: float = 1.0
     settled: int = 2  # steps in a row with every answer's tokens likeliest, and nearly sure, end the training
@@ -69,6 +70,7 @@ def variants(lesson: Lesson, openings: Sequence[str], count: int, rng: random.Ra
     for i in range(1, count):
         opening = rng.choice(openings) if openings and i % 3 else ""
         if opening:
-            opening = opening[: rng.randrange(len(opening) // 4, len(opening) + 1)].rstrip() + rng.choice((" ", "\n"))
+            most = min(len(opening), MOST_OPENING)
+            opening = opening[: rng.randrange(most // 4, most + 1)].rstrip() + rng.choice((" ", "\n"))
         texts.append((opening, prompt if i == 1 else next(others), answer))
     return texts

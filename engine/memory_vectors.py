@@ -27,7 +27,7 @@ from engine.shape import Floats
 from engine.units import NO_ENTRY, read_entry
 
 WIDTH = 64  # numbers of a vector
-MOST = 4_096  # vectors: 64 windows of 64, half a MB
+MOST = 2_048  # vectors: a quarter of a MB
 MAX_BYTES = 1 << 20
 SHARPNESS = 30.0  # of the weights that places get by their likeness, a cosine
 LEAST = 0.01  # of the likest place's weight: what has less is left out

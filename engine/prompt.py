@@ -79,10 +79,10 @@ def render_window(tokenizer: Tokenizer, context: Context, room: int) -> Rendered
         PromptError: see `render`.
     """
     start = [] if tokenizer.start_of_text is None else [tokenizer.start_of_text]
-    memory = render_memory(tokenizer, context.pins, context.summary)
-    if len(memory) > room * MEMORY_SHARE:
-        memory = render_memory(tokenizer, context.pins, None)  # pins come first: they were asked for by a person
-    if len(memory) > room * MEMORY_SHARE:
+    summary, most = context.summary, room * MEMORY_SHARE
+    while len(memory := render_memory(tokenizer, context.pins, summary)) > most and summary:
+        summary = summary.shorter()  # a person may have written more than fits; pins come first, as they were asked for
+    if len(memory) > most:
         raise PromptError("The pinned facts fill more than half of what the model can read; remove or shorten some.")
     prefix = [*start, *memory]
     return Rendered(prefix, *fit(tokenizer, context.text, room - len(prefix)))

@@ -63,24 +63,27 @@ class Recollection:
     def mix(self, row: Floats, ids: Sequence[int]) -> Floats:
         """Logits (V,) behind `ids`, mixed with what followed the end of `ids` in the past: those of tokens that did
         not stay as they are, bit for bit. `ids` may be as little as its last COPIED."""
-        left, tokens, parts = 1.0, list[Ids](), list[Floats]()  # parts of the probability, one for each token
+        left, counted, parts = 1.0, list[Ids](), list[float]()
         for share, places in reversed(list(zip(self._shares, self._standing(ids[-COPIED:]), strict=False))):
             share *= left * len(places) / (len(places) + 1)
             some = places[:: 1 + len(places) // ENOUGH]
-            tokens.append(self._ids[some + 1])
-            parts.append(np.full(len(some), share / len(some), dtype=np.float32))
+            counted.append(some)
+            parts.append(share / len(some))  # of the probability, for each place
             left -= share
+        tokens, weights = self._ids[:0], np.zeros(0)
+        if counted:
+            tokens = self._ids[np.concatenate(counted) + 1]  # (n,)
+            weights = np.repeat(parts, [len(some) for some in counted])  # (n,)
         if self._vectors is not None and len(self._vectors[0].keys):
             vectors, states = self._vectors
-            share = vectors.share
-            followed, weights = vectors.like(states(row[None])[0])
-            parts = [*(part * (1 - share) for part in parts), weights * share]
-            tokens.append(followed)
-            left *= 1 - share
-        if not tokens:
+            followed, like = vectors.like(states(row[None])[0])  # 2 x (m,)
+            tokens = np.concatenate((tokens, followed))  # (n + m,)
+            weights = np.concatenate((weights * (1 - vectors.share), like * vectors.share))  # (n + m,)
+            left *= 1 - vectors.share
+        if not len(tokens):
             return row
-        recalled = np.bincount(np.concatenate(tokens), np.concatenate(parts), len(row))  # (V,)
-        which = recalled.nonzero()[0]  # (n,)
+        recalled = np.bincount(tokens, weights, len(row))  # (V,)
+        which = recalled.nonzero()[0]  # (u,)
         top = row.max()
         p = np.exp(row - top)  # (V,)
         mixed = row.copy()

@@ -13,7 +13,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from engine.errors import PromptError
@@ -76,6 +76,13 @@ class Summary:
         lists = (self.names, self.places, self.things)
         parts = [*map(", ".join, lists), " ".join(self.sentences)]
         return [f"{label}: {text}" for label, text in zip(LABELS, parts, strict=True) if text]
+
+    def shorter(self) -> Summary:
+        """The same without its last sentence, or where there is none without the last word of a list."""
+        for field in ("sentences", "things", "places", "names"):
+            if kept := getattr(self, field):
+                return replace(self, **{field: kept[:-1]})
+        return self
 
     def to_json(self) -> str:
         return json.dumps({field: getattr(self, field) for field in self.__dataclass_fields__}, ensure_ascii=False)

@@ -125,8 +125,9 @@ def train_units(
         grads = [units.grads(tape, grad)]
 
         change, tape = units.answer(around.fed)  # (N, C)
-        drift, grad = apart(read_out, around.stream + change, before, params.kl_weight / len(before))
+        now, grad = apart(read_out, around.stream + change, before, params.kl_weight / len(before))
         grads.append(units.grads(tape, grad))
+        near = right and loss < params.sure and nats(before, now) / len(before) < params.calm
 
         change, tape = units.answer(everywhere.fed)  # (N, C)
         pull = change * share  # (N, C)
@@ -140,7 +141,7 @@ def train_units(
 
         step += 1
         on_progress(step, loss)
-        settled = settled + 1 if right and loss < params.sure and drift / len(before) < params.calm else 0
+        settled = settled + 1 if near else 0
         if settled == params.settled:
             break
         total = [np.sum(parts, axis=0) for parts in zip(*grads, strict=True)]
@@ -188,12 +189,16 @@ def answers(read_out: ReadOut, stream: Floats, targets: NDArray[np.int64]) -> tu
     return loss, right, read_out.back(p / np.float32(len(targets)), normed, by)
 
 
-def apart(read_out: ReadOut, stream: Floats, old: Floats, weight: float) -> tuple[float, Floats]:
-    """How far what comes next is from the old probabilities (N, V), in nats over all positions, and the gradient at the
-    stream (N, C), weighted."""
+def apart(read_out: ReadOut, stream: Floats, old: Floats, weight: float) -> tuple[Floats, Floats]:
+    """What comes next (N, V), and the gradient at the stream (N, C) of how far that is from the old probabilities
+    (N, V), in nats over all positions, weighted."""
     p, normed, by = read_out.probabilities(stream)  # (N, V)
-    nats = float((old * np.log((old + LITTLE) / (p + LITTLE))).sum())
-    return nats, read_out.back((p - old) * np.float32(weight), normed, by)
+    return p, read_out.back((p - old) * np.float32(weight), normed, by)
+
+
+def nats(old: Floats, now: Floats) -> float:
+    """How far the probabilities (N, V) have gone from the old ones, over all positions (Kullback & Leibler 1951)."""
+    return float((old * np.log((old + LITTLE) / (now + LITTLE))).sum())
 
 
 def shown(

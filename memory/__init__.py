@@ -22,12 +22,14 @@ from memory.rows import (
     Author,
     LessonRow,
     NewTurn,
+    Note,
     Pin,
     Removed,
     Story,
     SummaryRow,
     Turn,
     TurnKind,
+    Twig,
     VectorsRow,
 )
 from memory.store import Store
@@ -49,6 +51,7 @@ __all__ = [
     "NewTurn",
     "NoStoryError",
     "NotFoundError",
+    "Note",
     "NothingToRedoError",
     "NothingToUndoError",
     "Pin",
@@ -62,5 +65,6 @@ __all__ = [
     "Transaction",
     "Turn",
     "TurnKind",
+    "Twig",
     "VectorsRow",
 ]

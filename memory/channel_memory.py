@@ -54,6 +54,14 @@ async def settings(tx: Transaction, scope: str) -> dict[str, str]:
     return {row["key"]: row["value"] for row in rows}
 
 
+async def settings_beginning(tx: Transaction, prefix: str) -> dict[str, dict[str, str]]:
+    sql = "SELECT scope, key, value FROM settings WHERE substr(key, 1, ?) = ? ORDER BY scope, key"
+    found: dict[str, dict[str, str]] = {}
+    for row in await tx.all(sql, len(prefix), prefix):
+        found.setdefault(row["scope"], {})[row["key"]] = row["value"]
+    return found
+
+
 async def audit(tx: Transaction, actor_id: int, channel: int | None, action: str, detail: str, now: float) -> AuditRow:
     sql = "INSERT INTO audit (at, actor_id, channel, action, detail) VALUES (?, ?, ?, ?, ?) RETURNING *"
     return _audit_rows(await tx.all(sql, now, actor_id, channel, action, detail))[0]
@@ -85,6 +93,7 @@ async def delete_author(tx: Transaction, author: int) -> Removed:
     await tx.all("UPDATE stories SET title = ?, author_id = NULL WHERE author_id = ?", REMOVED, author)
     lessons = await tx.all("DELETE FROM lessons WHERE author_id = ? RETURNING id", author)
     unpinned = await tx.all("DELETE FROM pins WHERE author_id = ? RETURNING id", author)
+    await tx.all("DELETE FROM notes WHERE author_id = ?", author)
     await tx.all("DELETE FROM settings WHERE scope = ?", f"user:{author}")
     return Removed(turns=len(turns), lessons=len(lessons), pins=len(unpinned))
 

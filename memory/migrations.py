@@ -85,8 +85,16 @@ async def units_of_each_lesson(tx: Transaction) -> None:
         await tx.all(statement)
 
 
+async def notes_of_stories(tx: Transaction) -> None:
+    await tx.all(
+        """CREATE TABLE notes (
+            story INTEGER PRIMARY KEY REFERENCES stories(id), text TEXT NOT NULL, depth INTEGER NOT NULL,
+            author_id INTEGER NOT NULL, author_name TEXT NOT NULL, created_at REAL NOT NULL) STRICT"""
+    )
+
+
 # Append only: a migration that was ever released is never edited, since files exist that ran it as it was.
-MIGRATIONS: tuple[Migration, ...] = (stories_and_channel_memory, units_of_each_lesson)
+MIGRATIONS: tuple[Migration, ...] = (stories_and_channel_memory, units_of_each_lesson, notes_of_stories)
 
 
 async def migrate(connection: Connection, path: Path, migrations: Sequence[Migration], now: float) -> None:

@@ -41,6 +41,19 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Twig:
+    """A turn as a part of its tree: its number counts the turns of the story in the order in which they came."""
+
+    id: int
+    number: int
+    parent: int | None
+    kind: TurnKind
+    author_id: int | None
+    author_name: str
+    words: str  # the beginning of its text
+
+
+@dataclass(frozen=True, slots=True)
 class Story:
     """`premise` is the text of the path's premise; `head` is None while the path is empty."""
 
@@ -77,6 +90,17 @@ class VectorsRow:
     base_id: str
     covers: int
     blob: bytes
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A steer for a story, which stands `depth` lines before the end of its text."""
+
+    text: str
+    depth: int
+    author_id: int
+    author_name: str
     created_at: float
 
 

@@ -8,9 +8,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from memory import channel_memory, lessons, story_tree, summaries
+from memory import channel_memory, lessons, notes, story_tree, summaries
 from memory.migrations import MIGRATIONS, Migration
-from memory.rows import AuditRow, Author, LessonRow, NewTurn, Pin, Removed, Story, SummaryRow, Turn, VectorsRow
+from memory.rows import (
+    AuditRow,
+    Author,
+    LessonRow,
+    NewTurn,
+    Note,
+    Pin,
+    Removed,
+    Story,
+    SummaryRow,
+    Turn,
+    Twig,
+    VectorsRow,
+)
 from memory.transaction import Transaction
 from memory.writer import Writer
 
@@ -73,6 +86,19 @@ class Store:
             )
         )
 
+    async def import_story(
+        self, channel: int, *, guild: int | None, title: str, texts: Sequence[str], author: Author
+    ) -> Story:
+        """A new story of what somebody brings: the first text is its premise, each other one a step of its own."""
+
+        async def work(tx: Transaction) -> Story:
+            premise, now = texts[0], self._now()
+            await story_tree.start(tx, channel, guild=guild, title=title, premise=premise, author=author, now=now)
+            await story_tree.bring(tx, channel, texts[1:], author, now)
+            return await story_tree.under_way(tx, channel)
+
+        return await self._writer.write(work)
+
     async def story(self, channel: int) -> Story | None:
         """The story under way."""
         return await self._writer.read(lambda tx: story_tree.active(tx, channel))
@@ -105,12 +131,13 @@ class Store:
         """
         return await self._writer.write(lambda tx: story_tree.add_sibling(tx, channel, of, turn, self._now()))
 
-    async def edit_turn(self, channel: int, of: int, turn: NewTurn, then: Sequence[NewTurn] = ()) -> list[Turn]:
-        """Branches off beside any turn `of` of the path: `turn` in its place, `then` behind it in the same step.
+    async def edit_turn(self, channel: int, of: int, turn: NewTurn) -> Turn:
+        """Branches off beside any turn `of` of the path: `turn` in its place, and behind it what followed `of`.
 
-        What followed `of` stays in the tree. Raises `NoStoryError`, `NotFoundError`; `ValueError` as `add_sibling`.
+        Those are copies, and `of` stays in the tree with what followed it. Raises `NoStoryError`, `NotFoundError`;
+        `ValueError` as `add_sibling`.
         """
-        return await self._writer.write(lambda tx: story_tree.replace(tx, channel, of, [turn, *then], self._now()))
+        return await self._writer.write(lambda tx: story_tree.edit(tx, channel, of, turn, self._now()))
 
     async def undo(self, channel: int) -> list[Turn]:
         """Moves the head before the last step and gives back the turns that went, in the order of the text.
@@ -133,6 +160,14 @@ class Store:
     async def siblings(self, channel: int, of: int) -> list[Turn]:
         """The turn `of` and all that stand in its place, the oldest first. Raises `NoStoryError`, `NotFoundError`."""
         return await self._writer.read(lambda tx: story_tree.siblings(tx, channel, of))
+
+    async def outline(self, channel: int, words: int = 100) -> list[Twig]:
+        """Every turn of the story's tree, the oldest first, with its first `words` characters; none without a story."""
+        return await self._writer.read(lambda tx: story_tree.outline(tx, channel, words))
+
+    async def numbered(self, channel: int, number: int) -> Turn:
+        """The turn of the story's tree that bears this number in `outline`. Raises `NoStoryError`, `NotFoundError`."""
+        return await self._writer.read(lambda tx: story_tree.numbered(tx, channel, number))
 
     async def path(self, channel: int, limit: int | None = None) -> list[Turn]:
         """The turns from the root to the head, or the last `limit` of them; none without a story."""
@@ -211,6 +246,20 @@ class Store:
     async def vectors(self, channel: int, base_id: str) -> VectorsRow | None:
         """Those of these base weights, bound to the head or else to its nearest ancestor that has some."""
         return await self._writer.read(lambda tx: summaries.vectors(tx, channel, base_id))
+
+    # The note
+
+    async def put_note(self, channel: int, text: str, depth: int, author: Author) -> Note:
+        """The note of the story under way, in place of the one it had. Raises `NoStoryError`."""
+        return await self._writer.write(lambda tx: notes.put(tx, channel, text, depth, author, self._now()), purge=True)
+
+    async def note(self, channel: int) -> Note | None:
+        """That of the story under way."""
+        return await self._writer.read(lambda tx: notes.of(tx, channel))
+
+    async def remove_note(self, channel: int) -> Note:
+        """Raises `NotFoundError`."""
+        return await self._writer.write(lambda tx: notes.remove(tx, channel), purge=True)
 
     # Pins
 
@@ -300,6 +349,10 @@ class Store:
 
     async def settings(self, scope: str) -> dict[str, str]:
         return await self._writer.read(lambda tx: channel_memory.settings(tx, scope))
+
+    async def settings_beginning(self, prefix: str) -> dict[str, dict[str, str]]:
+        """By scope: all settings whose key begins so."""
+        return await self._writer.read(lambda tx: channel_memory.settings_beginning(tx, prefix))
 
     async def audit(self, actor_id: int, channel: int | None, action: str, detail: str) -> AuditRow:
         """Adds a row to the log, which nothing changes or removes: no text of members belongs into `detail`."""

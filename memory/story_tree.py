@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from memory.errors import HeadMovedError, NoStoryError, NothingToRedoError, NothingToUndoError, no_such
-from memory.rows import Author, NewTurn, Story, Turn
+from memory.rows import Author, NewTurn, Story, Turn, Twig
 from memory.transaction import Row, Transaction
 
 _STORIES = """SELECT s.id, s.channel, s.guild, s.title, root.text AS premise, s.head, s.created_at, s.finished,
@@ -35,7 +35,7 @@ async def stories(tx: Transaction, channel: int) -> list[Story]:
     return [_story(row) for row in await tx.all(_STORIES + "WHERE s.channel = ? ORDER BY s.id DESC", channel)]
 
 
-async def _under_way(tx: Transaction, channel: int) -> Story:
+async def under_way(tx: Transaction, channel: int) -> Story:
     story = await active(tx, channel)
     if story is None:
         raise NoStoryError("There is no story in this channel yet: start one first.")
@@ -50,11 +50,11 @@ async def start(
     story_id = _id(await tx.one(sql, channel, guild, title, author.id, now))
     if premise:
         await _grow(tx, story_id, None, 1, [NewTurn(author, "premise", premise)], now)
-    return await _under_way(tx, channel)
+    return await under_way(tx, channel)
 
 
 async def finish(tx: Transaction, channel: int) -> Story:
-    story = await _under_way(tx, channel)
+    story = await under_way(tx, channel)
     await tx.all("UPDATE stories SET finished = 1 WHERE id = ?", story.id)
     return story
 
@@ -64,38 +64,72 @@ async def resume(tx: Transaction, channel: int, story_id: int) -> Story:
         raise no_such("story", story_id)
     await tx.all("UPDATE stories SET finished = 1 WHERE channel = ? AND finished = 0", channel)
     await tx.all("UPDATE stories SET finished = 0 WHERE id = ?", story_id)
-    return await _under_way(tx, channel)
+    return await under_way(tx, channel)
 
 
 async def append(tx: Transaction, channel: int, turns: Sequence[NewTurn], after: int | None, now: float) -> list[Turn]:
     if not turns or any(turn.kind == "premise" for turn in turns):
         raise ValueError("a step is one turn or more of the kinds member and model")
-    story = await _under_way(tx, channel)
+    story = await under_way(tx, channel)
     _expect_head(story, after)
     parent = None if story.head is None else await _turn(tx, story, story.head)
     step = (await tx.all("SELECT coalesce(max(step), 0) + 1 FROM turns WHERE story = ?", story.id))[0][0]
     return await _grow(tx, story.id, parent, step, turns, now)
 
 
+async def bring(tx: Transaction, channel: int, texts: Sequence[str], author: Author, now: float) -> None:
+    """Adds each text as a step of its own behind the head."""
+    story = await under_way(tx, channel)
+    parent = None if story.head is None else await _turn(tx, story, story.head)
+    for step, text in enumerate(texts, start=2):
+        parent = (await _grow(tx, story.id, parent, step, [NewTurn(author, "member", text)], now))[0]
+
+
 async def add_sibling(tx: Transaction, channel: int, of: int, turn: NewTurn, now: float) -> Turn:
-    _expect_head(await _under_way(tx, channel), of)
-    return (await replace(tx, channel, of, [turn], now))[0]
+    _expect_head(await under_way(tx, channel), of)
+    return await edit(tx, channel, of, turn, now)
 
 
-async def replace(tx: Transaction, channel: int, of: int, turns: Sequence[NewTurn], now: float) -> list[Turn]:
-    """Branches off beside `of`, which is on the path: `turns` take its step, the first of them its place."""
-    story = await _under_way(tx, channel)
+async def edit(tx: Transaction, channel: int, of: int, turn: NewTurn, now: float) -> Turn:
+    """Branches off beside `of`, which is on the path: `turn` takes its place and step, and copies of those behind it
+    follow, each in its own step and under its author's name."""
+    story = await under_way(tx, channel)
     old = await _turn(tx, story, of)
-    if [t.id for t in await path(tx, story.head, floor=old.depth)][:1] != [of]:
+    behind = await path(tx, story.head, floor=old.depth)
+    if [t.id for t in behind][:1] != [of]:
         raise no_such("turn", of, "on the story's present path")
-    if (turns[0].kind == "premise") != (old.kind == "premise") or any(t.kind == "premise" for t in turns[1:]):
+    if (turn.kind == "premise") != (old.kind == "premise"):
         raise ValueError("a premise is replaced by a premise, and nothing else is")
     parent = None if old.parent is None else await _turn(tx, story, old.parent)
-    return await _grow(tx, story.id, parent, old.step, turns, now)
+    new = (await _grow(tx, story.id, parent, old.step, [turn], now))[0]
+    if len(behind) > 1:
+        await _copy(tx, story, new, old, count=len(behind) - 1)
+    return new
+
+
+async def _copy(tx: Transaction, story: Story, new: Turn, old: Turn, count: int) -> None:
+    # One statement however long the story: the copies' ids follow that of `new`, and each prefers the next.
+    await tx.all(
+        """WITH RECURSIVE up(id, parent, depth) AS (
+            SELECT id, parent, depth FROM turns WHERE id = ?1
+            UNION ALL SELECT t.id, t.parent, t.depth FROM up JOIN turns t ON t.id = up.parent WHERE t.depth > ?2)
+            INSERT INTO turns (id, story, parent, step, author_id, author_name, kind, text, created_at, depth, chars,
+                chars_before, preferred)
+            SELECT ?3 + t.depth - ?2, t.story, ?3 + t.depth - ?2 - 1, t.step, t.author_id, t.author_name, t.kind,
+                t.text, t.created_at, t.depth, t.chars, t.chars_before + ?4,
+                CASE WHEN t.id = ?1 THEN NULL ELSE ?3 + t.depth - ?2 + 1 END
+            FROM up JOIN turns t ON t.id = up.id ORDER BY t.depth""",
+        story.head,
+        old.depth,
+        new.id,
+        len(new.text) - len(old.text),
+    )
+    await tx.all("UPDATE turns SET preferred = ? WHERE id = ?", new.id + 1, new.id)
+    await tx.all("UPDATE stories SET head = ? WHERE id = ?", new.id + count, story.id)
 
 
 async def undo(tx: Transaction, channel: int) -> list[Turn]:
-    story = await _under_way(tx, channel)
+    story = await under_way(tx, channel)
     step = [] if story.head is None else await tx.all(_PATH.format(condition="t.step = (SELECT step FROM turns"
         " WHERE id = up.id)"), story.head)  # fmt: skip
     # A premise whose text was edited together with what follows it shares their step, and stays all the same.
@@ -107,7 +141,7 @@ async def undo(tx: Transaction, channel: int) -> list[Turn]:
 
 
 async def redo(tx: Transaction, channel: int) -> list[Turn]:
-    story = await _under_way(tx, channel)
+    story = await under_way(tx, channel)
     back = await tx.all(
         """WITH RECURSIVE down(id, preferred, step) AS (
             SELECT id, preferred, step FROM turns WHERE id =
@@ -127,7 +161,7 @@ async def redo(tx: Transaction, channel: int) -> list[Turn]:
 
 
 async def go_to(tx: Transaction, channel: int, turn: int) -> Story:
-    story = await _under_way(tx, channel)
+    story = await under_way(tx, channel)
     await _turn(tx, story, turn)
     await tx.all(
         """WITH RECURSIVE up(id, parent) AS (
@@ -138,14 +172,38 @@ async def go_to(tx: Transaction, channel: int, turn: int) -> Story:
     )
     root = (await path(tx, turn))[0]
     await tx.all("UPDATE stories SET head = ?, first = ? WHERE id = ?", turn, root.id, story.id)
-    return await _under_way(tx, channel)
+    return await under_way(tx, channel)
 
 
 async def siblings(tx: Transaction, channel: int, of: int) -> list[Turn]:
-    story = await _under_way(tx, channel)
+    story = await under_way(tx, channel)
     turn = await _turn(tx, story, of)
     rows = await tx.all("SELECT * FROM turns WHERE story = ? AND parent IS ? ORDER BY id", story.id, turn.parent)
     return [_row_turn(row) for row in rows]
+
+
+async def outline(tx: Transaction, channel: int, words: int) -> list[Twig]:
+    story = await active(tx, channel)
+    if story is None:
+        return []
+    rows = await tx.all(
+        """SELECT id, parent, kind, author_id, author_name, substr(text, 1, ?2) AS words,
+            row_number() OVER (ORDER BY id) AS number FROM turns WHERE story = ?1 ORDER BY id""",
+        story.id,
+        words,
+    )
+    return [
+        Twig(r["id"], r["number"], r["parent"], r["kind"], r["author_id"], r["author_name"], r["words"]) for r in rows
+    ]
+
+
+async def numbered(tx: Transaction, channel: int, number: int) -> Turn:
+    story = await under_way(tx, channel)
+    sql = "SELECT * FROM turns WHERE story = ? ORDER BY id LIMIT 1 OFFSET ?"
+    row = None if number < 1 else await tx.one(sql, story.id, number - 1)
+    if row is None:
+        raise no_such("turn", number, "in this story")
+    return _row_turn(row)
 
 
 async def path(tx: Transaction, head: int | None, *, floor: int = 0) -> list[Turn]:

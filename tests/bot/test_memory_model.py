@@ -26,7 +26,7 @@ from engine.prompt import Context
 from engine.sampling import SamplingParams
 from engine.summary import Summary
 from engine.worker import Worker
-from memory import LessonRow, NothingToRedoError, NothingToUndoError, Store
+from memory import Author, LessonRow, NothingToRedoError, NothingToUndoError, Store
 from tests.bot.conftest import ANN, BEN, Paper
 from tests.conftest import write_tiny_weights
 
@@ -38,7 +38,7 @@ LINES = (  # each longer than what the window shows for certain, so that nearly 
     "Tom went to the forest with the key. There Tom saw Quillon, and Quillon saw Tom.",
 )
 EDITS = ("Names: Zora", "Earlier: Zora hid the key.", "")
-PROMPTS = ("The fox is called", "The hen is called", "The cow is called")
+PROMPTS = ("The fox is called", "The hen is called", "The cow is called", "The cat is called")
 
 
 KEPT = tempfile.TemporaryDirectory()
@@ -133,6 +133,8 @@ class MemoryMachine(RuleBasedStateMachine):
 
         self.do(begin())
         self.steps = [[turn.id for turn in self.do(self.services.store.path(CHANNEL))]]
+        for _ in range(2):
+            self.teach(ANN)
 
     # The story
 
@@ -221,7 +223,10 @@ class MemoryMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: len(self.lessons) < len(PROMPTS))
     @rule(author=st.sampled_from((ANN, BEN)))
-    def teach(self, author: Any) -> None:
+    def teach_one(self, author: Author) -> None:
+        self.teach(author)
+
+    def teach(self, author: Author) -> None:
         prompt = next(prompt for prompt in PROMPTS if prompt not in [row.prompt for row in self.lessons])
         taught = self.do(self.session.teach(prompt, "Zora.", author, Paper()))
         self.lessons = self.do(self.session.lessons())
@@ -236,7 +241,7 @@ class MemoryMachine(RuleBasedStateMachine):
         assert self.do(self.session.forget(row.id, ANN)) == row
 
     @rule(author=st.sampled_from((ANN, BEN)))
-    def forget_member(self, author: Any) -> None:
+    def forget_member(self, author: Author) -> None:
         theirs = [row for row in self.lessons if row.author_id == author.id]
         self.lessons = [row for row in self.lessons if row not in theirs]
         assert self.do(self.session.forget_member(author.id, ANN)) == theirs

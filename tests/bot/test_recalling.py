@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,25 @@ from engine.generation import Engine, Generated
 from engine.job import Job
 from engine.prompt import Context
 from engine.sampling import SamplingParams
+from engine.summary import Summary
 from engine.worker import Worker
 from memory import NewTurn, Store
-from tests.bot.conftest import ANN, Paper
+from tests.bot.conftest import ANN, BEN, Paper
 
 CHANNEL = 7
 LONG = " The fox ran over the hill and through the wood until she came to a river." * 12
 
 
 class Listening(Worker):
-    """Keeps what it was last given to continue."""
+    """Keeps what it was last given to continue; `meanwhile` is begun with every summary."""
 
     context = Context()
+    meanwhile: Callable[[], Coroutine[Any, Any, object]] | None = None
+
+    def summarize(self, text: str, previous: Summary | None) -> Job[Summary]:
+        if self.meanwhile is not None:
+            self.task = asyncio.ensure_future(self.meanwhile())
+        return super().summarize(text, previous)
 
     def generate(self, context: Context, sampling: SamplingParams, **options: Any) -> Job[Generated]:
         self.context = context
@@ -93,6 +101,35 @@ async def test_what_left_the_window_in_a_pause_is_recalled_afterwards(services: 
     await services.session(CHANNEL).resume(ANN)
     context, story = await _context(services)
     assert context.past + context.text == story
+
+
+async def test_who_is_deleted_while_a_summary_is_under_way_does_not_get_into_it(services: Services) -> None:
+    assert isinstance(services.worker, Listening)
+    services.worker.meanwhile = lambda: services.store.delete_author(BEN.id)
+    session = services.session(CHANNEL)
+    await session.write(f"Quillon met Quillon.{LONG}", BEN, Paper())
+    await services.idle()
+    await _grown(services, LONG)
+    await _context(services)
+    versions = await session.summary_versions(9)
+    assert versions
+    assert not any("Quillon" in row.body for row in versions)
+
+
+async def test_a_summary_of_what_is_undone_meanwhile_holds_nowhere_else(services: Services) -> None:
+    assert isinstance(services.worker, Listening)
+    session = services.session(CHANNEL)
+    services.worker.meanwhile = session.undo
+    await session.write(f"Quillon met Quillon.{LONG}", BEN, Paper())
+    await services.idle()
+    services.worker.meanwhile = None
+    assert (await session.memory()).summary is None
+    await session.write(f"Zora met Zora.{LONG}", BEN, Paper())
+    await services.idle()
+    summary = (await session.memory()).summary
+    assert summary is not None
+    assert "Zora" in summary.names
+    assert "Quillon" not in summary.names
 
 
 async def test_the_weights_remember_what_left_the_window_and_forget_it_with_its_turn(

@@ -96,6 +96,14 @@ def test_memory_stands_before_the_story_and_pins_survive_a_long_one() -> None:
     assert text.rstrip().endswith("Once upon a time.")
 
 
+def test_of_a_summary_that_is_too_long_the_beginning_is_read() -> None:
+    summary = Summary(("Mira",), (), tuple(f"Mira found key {n}." for n in range(40)))
+    text = HYBRID.decode(render(HYBRID, Context(("Mira is a fox.",), summary, "Once upon a time. " * 40), 120))
+    assert "key 0." in text
+    assert "key 39." not in text
+    assert text.rstrip().endswith("Once upon a time.")
+
+
 def test_pins_that_leave_no_room_are_refused() -> None:
     with pytest.raises(PromptError, match="pinned facts"):
         render(HYBRID, Context(pins=("A fact. " * 100,), text="Once"), 100)

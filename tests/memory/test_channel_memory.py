@@ -81,6 +81,7 @@ async def test_a_deleted_person_leaves_no_byte_on_the_disk(store: Store, file: P
     await step(store)
     await store.put_summary(1, turns[1].id, 5, canary)
     await store.put_vectors(1, turns[1].id, "base", 5, canary.encode())
+    await store.put_note(1, canary, 3, ben)
     await store.add_pin(1, canary, ben, (canary,))
     await taught(store, 2, prompt=canary, answer=canary, author=ben, blob=canary.encode())
     kept = await taught(store, 2, prompt="Where?", blob=b"kept")

@@ -108,11 +108,14 @@ class StoryMachine(RuleBasedStateMachine):
     def edit(self, data: st.DataObject) -> None:
         depth = data.draw(st.integers(0, len(self.head) - 1))
         old = self.turns[self.head[depth]]
-        then = data.draw(st.lists(st.just(NewTurn(None, "model", "so")), max_size=1))
-        new = self.do(self.store.edit_turn(CHANNEL, old.id, NewTurn(ANN, old.kind, "edited"), then))
-        self.turns |= {turn.id: turn for turn in new}
-        assert {turn.step for turn in new} == {old.step}
-        self.visit(self.head[:depth] + tuple(turn.id for turn in new))
+        self.do(self.store.edit_turn(CHANNEL, old.id, NewTurn(ANN, old.kind, "edited")))
+        path = self.do(self.store.path(CHANNEL))
+        behind = [self.turns[turn] for turn in self.head[depth + 1 :]]
+        assert [turn.text for turn in path[depth:]] == ["edited", *(turn.text for turn in behind)]
+        assert [turn.step for turn in path[depth:]] == [old.step, *(turn.step for turn in behind)]
+        assert [turn.author_name for turn in path[depth + 1 :]] == [turn.author_name for turn in behind]
+        self.turns |= {turn.id: turn for turn in path}
+        self.visit(tuple(turn.id for turn in path))
 
     @precondition(lambda self: self.turns)
     @rule(data=st.data())

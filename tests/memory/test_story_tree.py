@@ -13,7 +13,7 @@ from memory import (
     NothingToUndoError,
     Store,
 )
-from tests.memory.material import ANN, exchange, step, story, texts
+from tests.memory.material import ANN, BEN, exchange, step, story, texts
 
 
 async def test_a_channel_without_a_story_reads_as_empty_and_refuses_turns(store: Store) -> None:
@@ -107,11 +107,20 @@ async def test_a_retry_stands_beside_the_reply_and_undo_eats_one_step(store: Sto
 async def test_an_edit_in_the_middle_branches_there(store: Store) -> None:
     await story(store)
     member, model = await step(store)
-    later = await step(store)
-    edited = await store.edit_turn(1, member.id, NewTurn(ANN, "member", "She sat."), [NewTurn(None, "model", "Rain.")])
-    assert await texts(store) == ["A hill.", "She sat.", "Rain."]
-    assert await store.undo(1) == edited
-    await store.redo(1)
+    later = await step(store, member="He sang.")
+    edited = await store.edit_turn(1, member.id, NewTurn(BEN, "member", "She sat down."))
+    path = await store.path(1)
+    assert [turn.text for turn in path] == ["A hill.", "She sat down.", "The wind ran.", "He sang.", "The wind ran."]
+    assert [turn.author_name for turn in path] == ["Ann", "Ben", "", "Ann", ""]
+    assert [turn.step for turn in path] == [1, member.step, model.step, later[0].step, later[1].step]
+    assert [turn.chars_before for turn in path] == [0, 7, 20, 33, 41]
+    assert [turn.depth for turn in path] == [0, 1, 2, 3, 4]
+    assert await store.siblings(1, edited.id) == [member, edited]
+    assert [turn.text for turn in await store.undo(1)] == ["He sang.", "The wind ran."]
+    assert [turn.text for turn in await store.undo(1)] == ["She sat down.", "The wind ran."]
+    for _ in range(2):
+        await store.redo(1)
+    assert await store.path(1) == path
     with pytest.raises(NotFoundError):
         await store.edit_turn(1, later[0].id, NewTurn(ANN, "member", "off the path"))
     await store.go_to(1, later[1].id)
@@ -122,16 +131,60 @@ async def test_an_edited_premise_is_the_storys_premise_and_stays_at_undo(store: 
     await story(store)
     root = (await store.path(1))[0]
     await step(store)
-    await store.edit_turn(1, root.id, NewTurn(ANN, "premise", "A lake."), exchange())
+    await store.edit_turn(1, root.id, NewTurn(ANN, "premise", "A lake."))
     under_way = await store.story(1)
     assert under_way is not None
-    assert under_way.premise == "A lake."
+    assert (under_way.premise, under_way.turns, under_way.chars) == ("A lake.", 3, 28)
     await store.undo(1)
     assert await texts(store) == ["A lake."]
     with pytest.raises(ValueError, match="premise"):
         await store.edit_turn(1, (await store.path(1))[0].id, NewTurn(ANN, "member", "no premise"))
     with pytest.raises(ValueError, match="kinds"):
         await store.append(1, [NewTurn(ANN, "premise", "x")], after=None)
+
+
+async def test_the_outline_counts_the_turns_of_a_story_as_they_came(store: Store) -> None:
+    assert await store.outline(1) == []
+    await story(store, channel=2)
+    await story(store)
+    member, model = await step(store)
+    other = await store.add_sibling(1, model.id, NewTurn(None, "model", "The wind sang."))
+    twigs = await store.outline(1, words=8)
+    assert [(twig.number, twig.words, twig.kind) for twig in twigs] == [
+        (1, "A hill.", "premise"), (2, "She ran.", "member"), (3, "The wind", "model"), (4, "The wind", "model"),
+    ]  # fmt: skip
+    assert [twig.parent for twig in twigs] == [None, twigs[0].id, member.id, member.id]
+    assert await store.numbered(1, 4) == other
+    for number in (-1, 0, 5):
+        with pytest.raises(NotFoundError, match="in this story"):
+            await store.numbered(1, number)
+
+
+async def test_a_story_that_is_brought_can_be_undone_part_by_part(store: Store) -> None:
+    await story(store)
+    brought = await store.import_story(1, guild=3, title="Brought", texts=["One.", " Two.", "\n\nThree."], author=BEN)
+    assert (brought.title, brought.premise, brought.turns, brought.chars) == ("Brought", "One.", 3, 17)
+    assert await texts(store) == ["One.", " Two.", "\n\nThree."]
+    assert [turn.text for turn in await store.undo(1)] == ["\n\nThree."]
+    assert [turn.author_name for turn in await store.path(1)] == ["Ben", "Ben"]
+
+
+async def test_a_note_belongs_to_its_story(store: Store) -> None:
+    with pytest.raises(NoStoryError):
+        await store.put_note(1, "Whisper.", 3, ANN)
+    await story(store)
+    assert await store.note(1) is None
+    await store.put_note(1, "Whisper.", 3, ANN)
+    note = await store.put_note(1, "Shout.", 2, BEN)
+    assert (note.text, note.depth, note.author_name) == ("Shout.", 2, "Ben")
+    first = (await store.stories(1))[0]
+    await story(store)
+    assert await store.note(1) is None
+    with pytest.raises(NotFoundError, match="no note"):
+        await store.remove_note(1)
+    await store.resume_story(1, first.id)
+    assert await store.remove_note(1) == note
+    assert await store.note(1) is None
 
 
 async def test_old_stories_stay_and_can_be_taken_up_again(store: Store) -> None:

@@ -35,7 +35,7 @@ def test_a_cancelled_caller_leaves_whole_steps_only(
                 head = under_way.head or 0
                 work = (
                     store.append(1, exchange(), after=head),
-                    store.edit_turn(1, head, (await kind_of_head(store)), exchange()),
+                    store.edit_turn(1, head, (await kind_of_head(store))),
                     taught(store, base_id="b"),
                     store.reset(1),
                 )
