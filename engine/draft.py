@@ -27,8 +27,6 @@ COSTS = {
     "avx2": (0.02, 0.07, 0.4, 0.22, 0.17, 0.58, 0.17),
 }
 COST = (0.13,) * 7  # where that is not known
-POSITION_COSTS: dict[str, float] = {}  # unused: until engine.generation no longer asks for them
-POSITION_COST = 0.0
 TEXT_ORDERS = (3, 2)  # without a table: so many ids must agree for the text to say what follows
 
 
@@ -48,7 +46,6 @@ class Drafter:
         table: DraftTable | None = None,
         *,
         costs: Sequence[float] | None = None,
-        position_cost: float | None = None,  # unused: until engine.generation no longer gives it
     ) -> None:
         self._handle: int | None = None
         self._library = library()

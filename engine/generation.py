@@ -13,12 +13,11 @@ import numpy as np
 
 from engine.adapter import pack_adapter
 from engine.decoder import Backend, Chosen, choose, read_out
-from engine.draft import POSITION_COST, POSITION_COSTS, Drafter
+from engine.draft import Drafter
 from engine.draft_table import DraftTable
 from engine.errors import AdapterError, WeightsError
 from engine.folder import Stored, default_weights, open_weights, read_config
 from engine.host import DtypeName
-from engine.kernel import Kernel
 from engine.lesson import Lesson, TeachParams, check_lesson
 from engine.memory_vectors import MemoryVectors, States
 from engine.outcome import EngineInfo, Generated, Recall, Taught
@@ -137,12 +136,6 @@ class Engine:
             backend_reason=self._chosen.reason,
         )
 
-    @property
-    def _position_cost(self) -> float:
-        """What a guess costs in a pass, by the instruction set that runs."""
-        isa = self._decoder.isa if isinstance(self._decoder, Kernel) else ""
-        return POSITION_COSTS.get(isa, POSITION_COST)
-
     def close(self) -> None:
         """Give the memory of the weights back; the next request reads them again."""
         self._decoder.close()
@@ -214,7 +207,7 @@ class Engine:
         past: Recollection | None = None,
     ) -> Iterator[int]:
         """At most max_new_tokens ids behind the prompt; the end of the text is given too, and is the last."""
-        drafter = Drafter(self._table, position_cost=self._position_cost) if self.drafts else None
+        drafter = Drafter(self._table) if self.drafts else None
         return write(self._window, self.tokenizer, prefix, text, sampler, drafter, porter, past)
 
     def _attach(self, adapters: Sequence[bytes]) -> Attached | None:

@@ -1,7 +1,6 @@
 """What a text says in words of its own: its sentences, and the names, places and things that it tells of.
 
-Rules, not a model: a capital in mid-sentence is a name, and places and things are known words behind an article. A few
-hundred lines of story are read in a millisecond.
+Rules, not a model: a capital in mid-sentence is a name, and places and things are known words behind an article.
 """
 
 from __future__ import annotations

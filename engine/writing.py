@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from engine.draft import Drafter
-from engine.recollection import Recollection
+from engine.recollection import COPIED, Recollection
 from engine.sampling import Sampler
+from engine.shape import Floats
 from engine.summary import ABBREVIATION
 from engine.tokenizer import Tokenizer
 from engine.window import Window
@@ -54,9 +55,10 @@ def write(
         for i in range(len(rows)):
             if written + i < params.min_new_tokens or (params.stop_at_sentence and ends.wait(ids, guesses[:i])):
                 early |= 1 << i
-        if past is not None:
-            rows = past.mix_all(rows, ids, guesses)
-        drawn = sampler.follow(rows, guesses, early)
+        if past is None:
+            drawn = sampler.follow(rows, guesses, early)
+        else:
+            drawn = recalling(past, rows, ids, guesses, sampler, early)
         ids += drawn
         written += len(drawn)
         yield from drawn
@@ -72,6 +74,19 @@ def write(
         if before_pass is not None:
             guesses = guesses[: before_pass(drawn, guesses)]
         rows = window.follow([drawn[-1], *guesses])  # (1 + guesses, V)
+
+
+def recalling(
+    past: Recollection, rows: Floats, ids: Sequence[int], guesses: Sequence[int], sampler: Sampler, early: int
+) -> list[int]:
+    """What `Sampler.follow` draws from these rows, each mixed with the past; behind a wrong guess none is mixed."""
+    before, drawn = list(ids[-COPIED:]), list[int]()
+    for i, row in enumerate(rows):
+        drawn += sampler.follow(past.mix(row, before)[None], (), early >> i & 1)
+        if i == len(guesses) or drawn[-1] != guesses[i]:
+            break
+        before.append(drawn[-1])
+    return drawn
 
 
 class Abbreviations:

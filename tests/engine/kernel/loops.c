@@ -141,6 +141,15 @@ static void test_model(const char *isa, int bits) {
         if (kernel_drop(one, 3, 33, 69) || kernel_drop(other, 3, 33, 69)) wrong++;
         if (kernel_step(one, ids, 1, 39, found, 1) || kernel_step(other, ids, 1, 39, expected, 1)) wrong++;
         for (int i = 0; i < 70 * 50; i++) near(isa, "a logit", found[i], expected[i], 5e-3);
+        const uint8_t none[5] = {0}, some[5] = {1, 0, 1, 0, 1}; /* of the five spare units, the last three of which add something */
+        static float fed[2][70 * 40], residual[2][70 * 40];
+        for (int i = 0; i < 2; i++) {
+            if (kernel_admit(one, 0, 5, i ? some : none) || kernel_admit(other, 0, 5, i ? some : none)) wrong++;
+            if (kernel_features(one, ids, 70, fed[0], residual[0]) || kernel_features(other, ids, 70, fed[1], residual[1]))
+                wrong++;
+            for (int j = 0; j < 70 * 40; j++) near(isa, "what the last layer reads", fed[0][j], fed[1][j], 5e-3);
+            for (int j = 0; j < 70 * 40; j++) near(isa, "the residual stream", residual[0][j], residual[1][j], 2e-2);
+        }
         int64_t bytes, others;
         near(isa, "what is read", kernel_read(one, &bytes), kernel_read(other, &others), 0);
         near(isa, "bytes read", (double)bytes, (double)others, 0);
