@@ -1,5 +1,5 @@
 # make run    a story channel in the terminal, or the Discord bot when MINIATURE_DISCORD_TOKEN is set
-# make test   every test
+# make test   every test, on all cores
 # make lint   ruff and mypy
 #
 # Variables: PYTHON (a Python from 3.11), VENV (where the virtual environment lies), TORCH_INDEX (an extra package index;
@@ -18,7 +18,7 @@ run: $(VENV)/installed
 	@$(python) -m bot
 
 test: $(VENV)/installed-dev
-	$(python) -m pytest $(TESTS)
+	OMP_NUM_THREADS=1 $(python) -m pytest --numprocesses auto --dist loadfile $(TESTS)
 
 lint: $(VENV)/installed-dev
 	$(python) -m ruff check .

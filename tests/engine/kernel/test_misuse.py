@@ -220,7 +220,7 @@ def test_without_memory_there_is_an_error() -> None:
         from engine.errors import KernelError
         from engine.model import GPTConfig
         resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
-        for positions in (512, 2**21):
+        for positions in (512, 2**18):
             try:
                 Kernel(GPTConfig(4096, positions, 512, 8, 2048, 8192), threads=2)
             except KernelError as error:
