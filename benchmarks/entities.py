@@ -16,9 +16,7 @@ from itertools import pairwise, zip_longest
 
 NAME = re.compile(r"(?<=[a-z,;] )[A-Z][a-z]{2,}(?![\w'-])")
 BEFORE_PLACE = re.compile(r"\b(?:in|at|to|from|near|towards?|into|through) $")
-OBJECT = re.compile(
-    r"(?<=\b(?:the|her|his) )[a-z]{4,}(?= ?[.,;!?]| (?:of|in|on|at|to|from|was|is|and|that|with)\b)"
-)
+OBJECT = re.compile(r"(?<=\b(?:the|her|his) )[a-z]{4,}(?= ?[.,;!?]| (?:of|in|on|at|to|from|was|is|and|that|with)\b)")
 WORD = re.compile(r"[A-Za-z]+")
 OTHERS = 19  # words that the right one is set against
 COMMON_SHARE = 0.2  # of the other documents: a word that stands in more of them is no object to be remembered

@@ -37,7 +37,7 @@ from engine.decoder import Decoder, choose, read_out
 from engine.folder import Stored, default_weights, open_weights
 from engine.memory_vectors import MOST, MemoryVectors, States
 from engine.prompt import render_memory
-from engine.recollection import MOST_PAST_CHARS, Recollection
+from engine.recollection import MOST_PAST_CHARS, Recollection, Words
 from engine.shape import Floats
 from engine.summary import Summary, summarize
 from engine.tokenizer import Tokenizer
@@ -97,7 +97,7 @@ class Reader:
         self.block_size = stored.config.block_size
         self.start = first_ids(self.tokenizer)
         self.predicted = window // PREDICTED_SHARE
-        self.states = States(read_out(decoder).head)
+        self.states, self.words = States(read_out(decoder).head), Words(stored.tokenizer)
 
     def losses(self, rows: Floats, ids: Sequence[int], at: int, memory: Recollection | None) -> float:
         """Nats per token of ids[at:] by the rows (n, V) before each of them."""
@@ -120,8 +120,8 @@ class Reader:
         end = max(0, at - (self.window - count - len(self.start)))
         past = ids[max(0, end - PAST_TOKENS) : end]
         vectors = MemoryVectors.empty().with_text(self.decoder, self.states, past[-MOST:], self.start, self.window)
-        told = (vectors, self.states)
-        return Recollection(past), Recollection([], told), Recollection(past, told)
+        told, words = (vectors, self.states), self.words
+        return Recollection(past, words), Recollection([], None, told), Recollection(past, words, told)
 
     def prefix(self, summary: Summary) -> list[int]:
         return render_memory(self.tokenizer, (), summary)

@@ -22,6 +22,8 @@ class Role(IntEnum):
 ACTIONS: Mapping[str, Role] = MappingProxyType(
     {
         "story.show": Role.STRANGER,
+        "story.tree": Role.STRANGER,
+        "story.list": Role.STRANGER,
         "story.export": Role.WRITER,
         "story.start": Role.WRITER,
         "story.add": Role.WRITER,
@@ -30,6 +32,13 @@ ACTIONS: Mapping[str, Role] = MappingProxyType(
         "story.undo": Role.WRITER,
         "story.redo": Role.WRITER,
         "story.stop": Role.WRITER,
+        "story.pick": Role.WRITER,
+        "story.edit": Role.WRITER,
+        "story.branch": Role.WRITER,
+        "story.finish": Role.WRITER,
+        "story.resume": Role.WRITER,
+        "story.import": Role.WRITER,
+        "story.note": Role.WRITER,
         "memory.show": Role.WRITER,
         "memory.pin": Role.WRITER,
         "memory.unpin": Role.WRITER,
@@ -49,6 +58,10 @@ ACTIONS: Mapping[str, Role] = MappingProxyType(
         "style.list": Role.WRITER,
         "style.use": Role.KEEPER,
         "style.off": Role.KEEPER,
+        "privacy.show": Role.STRANGER,
+        "privacy.export": Role.STRANGER,
+        "privacy.delete": Role.STRANGER,
+        "report.send": Role.STRANGER,
         "settings.show": Role.WRITER,
         "settings.set": Role.KEEPER,
         "settings.preset": Role.KEEPER,
@@ -56,8 +69,12 @@ ACTIONS: Mapping[str, Role] = MappingProxyType(
         "access.show": Role.WRITER,
         "access.set": Role.KEEPER,
         "weights.list": Role.WRITER,
+        "weights.show": Role.WRITER,
+        "status.show": Role.OWNER,
         "weights.activate": Role.OWNER,
         "weights.rollback": Role.OWNER,
+        "weights.add": Role.OWNER,
+        "weights.remove": Role.OWNER,
     }
 )
 

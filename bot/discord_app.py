@@ -41,13 +41,16 @@ class StoryTree(app_commands.CommandTree[Any]):
                 )
 
 
-class StoryBot(commands.Bot):
+class StoryBot(commands.AutoShardedBot):
     """Needs no privileged intent, and hears of no messages."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
         discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
+        settings = services.settings
+        shards: dict[str, Any] = {"shard_ids": list(settings.shard_ids) or None, "shard_count": settings.shard_count}
         super().__init__(
+            **shards,
             command_prefix=commands.when_mentioned,
             help_command=None,
             tree_cls=StoryTree,
@@ -62,6 +65,8 @@ class StoryBot(commands.Bot):
         await self.load_extension("bot.extension")
         with contextlib.suppress(discord.HTTPException, OSError):
             await self.is_owner(discord.Object(0))  # type: ignore[arg-type]  # so that it knows the owners from now on
+        if self.shard_ids and 0 not in self.shard_ids:
+            return  # one process of several is enough, the one that also has the direct messages
         try:
             await self.tree.sync()
         except (discord.HTTPException, OSError) as error:
@@ -86,7 +91,9 @@ async def run_bot(services: Services) -> int:
     """Runs until SIGTERM or SIGINT; the caller closes the services. Raises `StartError` for a token that is refused."""
     token = services.settings.discord_token
     assert token is not None, "the terminal channel needs none"
-    logging.getLogger("discord.client").addFilter(_without_traceback)
+    for name in ("discord.client", "discord.shard"):
+        logging.getLogger(name).addFilter(_without_traceback)
+    services.troubles.attach(["discord"])
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -112,7 +119,7 @@ async def run_bot(services: Services) -> int:
 
 
 async def _stay_connected(bot: StoryBot, token: str) -> None:
-    """discord.py reconnects by itself once it was connected, but does not outlive a first attempt that fails."""
+    """discord.py connects and reconnects each shard by itself, but does not outlive a question that nobody answers."""
     await _again_and_again(bot, "Discord", lambda: bot.login(token))
     await _again_and_again(bot, "Discord's gateway", bot.connect)
 
@@ -123,22 +130,13 @@ async def _again_and_again(bot: StoryBot, what: str, attempt: Callable[[], Await
         try:
             await attempt()
             return
-        except (*_UNREACHABLE, AttributeError) as error:
-            # AttributeError: discord.py 2.7 looks for the session of a websocket that never was.
-            if _is_final(bot, error):
+        except _UNREACHABLE as error:
+            if isinstance(error, discord.HTTPException) and error.status < 500 and error.status != 429:
                 raise
             pause = delay * random.uniform(0.5, 1.0)
             log.warning("%s cannot be reached (%s): next attempt in %.1f s", what, describe(error), pause)
         await asyncio.sleep(pause)
         delay = min(2 * delay, LONGEST_DELAY)
-
-
-def _is_final(bot: StoryBot, error: Exception) -> bool:
-    if isinstance(error, AttributeError):
-        return bot.ws is not None
-    if isinstance(error, discord.HTTPException):
-        return error.status < 500 and error.status != 429
-    return False
 
 
 def _is_wrong_token(error: BaseException) -> bool:

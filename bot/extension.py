@@ -9,14 +9,16 @@ from __future__ import annotations
 from bot.access_cog import AccessCog
 from bot.gate import Bot, Gate
 from bot.memory_cog import MemoryCog
+from bot.privacy_cog import PrivacyCog
 from bot.services import Services
 from bot.settings_cog import SettingsCog
+from bot.status_cog import StatusCog
 from bot.story_cog import StoryCog
 from bot.teach_cog import TeachCog
 from bot.weights_cog import WeightsCog
 from config.settings import load_settings
 
-COGS = (StoryCog, TeachCog, MemoryCog, WeightsCog, SettingsCog, AccessCog)
+COGS = (StoryCog, TeachCog, MemoryCog, WeightsCog, SettingsCog, PrivacyCog, StatusCog, AccessCog)
 
 
 async def setup(bot: Bot) -> None:
@@ -26,10 +28,14 @@ async def setup(bot: Bot) -> None:
     else:
         services = await Services.open(load_settings())
         gate = Gate(bot, services, owned=True)
+    added: list[str] = []
     try:
         for cog in COGS:
             await bot.add_cog(cog(gate))
-    except BaseException:
+            added.append(cog.__cog_name__)
+    except BaseException:  # the host may have a command of one of these names
+        for name in reversed(added):
+            await bot.remove_cog(name)
         await gate.close()
         raise
 

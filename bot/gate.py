@@ -32,7 +32,7 @@ ASSIGNABLE = (Role.WRITER, Role.TEACHER, Role.KEEPER)
 KNOWN_ERRORS = (BotError, EngineError, StoreError)
 MAX_CHOICES = 25  # that the platform shows
 GONE = {INVALID_TOKEN, UNKNOWN_WEBHOOK, 10062}
-_FAILED = "Something went wrong on my side; it is in my log, and nothing that was saved is lost."
+FAILED = "Something went wrong on my side; it is in my log, and nothing that was saved is lost."
 _CLOSING = "I am about to restart: try again in a minute."
 
 Bot = commands.Bot | commands.AutoShardedBot
@@ -53,15 +53,25 @@ Callback = Callable[Concatenate[C, Interaction, P], Awaitable[None]]
 
 
 def command(
-    action: str, name: str, description: str, group: app_commands.Group | None = None, *, opens_modal: bool = False
+    action: str,
+    name: str,
+    description: str,
+    group: app_commands.Group | None = None,
+    *,
+    opens_modal: bool = False,
+    form_without: str | None = None,
 ) -> Callable[[Callback[C, P]], app_commands.Command[Any, P, None]]:
-    """A slash command whose callback runs only when `action` is allowed; its own answer is for the asker alone."""
+    """A slash command whose callback runs only when `action` is allowed; its own answer is for the asker alone.
+
+    `opens_modal`: it answers with a form; `form_without`: it does so only where this option is not given.
+    """
 
     def declare(callback: Callback[C, P]) -> app_commands.Command[Any, P, None]:
         @functools.wraps(callback)
         async def run(cog: C, interaction: Interaction, *args: P.args, **options: P.kwargs) -> None:
             work = functools.partial(callback, cog, interaction, *args, **options)
-            await cog.gate.perform(interaction, action, work, opens_modal=opens_modal)
+            form = opens_modal or (form_without is not None and options[form_without] is None)
+            await cog.gate.perform(interaction, action, work, opens_modal=form)
 
         make: Any = app_commands.command if group is None else group.command
         result: app_commands.Command[Any, P, None] = make(
@@ -112,13 +122,16 @@ class Gate:
 
     async def role(self, interaction: Interaction) -> Role:
         """In direct messages everybody is a keeper: the channel is their own."""
-        user = interaction.user
+        manages = interaction.permissions.manage_guild or interaction.permissions.administrator
+        return await self.role_in(interaction.guild_id, interaction.user, manages)
+
+    async def role_in(self, guild: int | None, user: discord.User | discord.Member, manages: bool) -> Role:
+        """The role of somebody who may manage this server or not; no server: direct messages."""
         owns = user.id in self.services.settings.owners or await self.bot.is_owner(user)
-        if interaction.guild_id is None:
+        if guild is None:
             return Role.OWNER if owns else Role.KEEPER
         held = {role.id for role in user.roles} if isinstance(user, discord.Member) else set()
-        manages = interaction.permissions.manage_guild or interaction.permissions.administrator
-        assigned = await self.assigned(interaction.guild_id)
+        assigned = await self.assigned(guild)
         return access.role_of(owns_process=owns, manages_server=manages, held=held, assigned=assigned)
 
     async def assigned(self, guild: int) -> dict[Role, int]:
@@ -184,10 +197,26 @@ class Gate:
             await self.say(interaction, str(error))
         except (discord.HTTPException, OSError) as error:
             log.warning("%s failed: %s", action, describe(error))
-            await self.say(interaction, _FAILED)
+            await self.say(interaction, FAILED)
         except Exception:
             log.exception("%s failed", action)
-            await self.say(interaction, _FAILED)
+            await self.say(interaction, FAILED)
+        finally:
+            self._running.discard(task)
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[None]:
+        """What is done in here without an interaction is waited for when the gate closes, as `perform` is.
+
+        Raises `InputError` when it is closing.
+        """
+        if self._closing:
+            raise InputError(_CLOSING)
+        task = asyncio.current_task()
+        assert task is not None
+        self._running.add(task)
+        try:
+            yield
         finally:
             self._running.discard(task)
 
@@ -248,6 +277,15 @@ class Gate:
             await self.place(interaction).send(text[:LIMIT], None)
         except (discord.HTTPException, OSError) as error:
             log.info("nor in the channel: %s", describe(error))
+
+    async def post(self, channel: int, text: str) -> bool:
+        """A message in any channel; False where that failed."""
+        try:
+            await ChannelPlace(self.bot.get_partial_messageable(channel)).send(text[:LIMIT], None)
+        except (discord.HTTPException, OSError) as error:
+            log.warning("channel %d took no message: %s", channel, describe(error))
+            return False
+        return True
 
     async def _take_back(self, interaction: Interaction) -> None:
         """Nothing was to be said: the "is thinking" goes."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +18,15 @@ from engine.outcome import Recall, Taught
 from engine.prompt import Context
 from engine.recollection import MOST_PAST_CHARS
 from engine.summary import Summary
-from memory import Author, LessonRow, NoStoryError, Pin, Story, SummaryRow
+from memory import Author, LessonRow, NoStoryError, Note, Pin, Story, SummaryRow
 
 MAX_LESSON = 500  # characters of a prompt, of an answer
 MAX_PINS = 20  # without keys
 MAX_ENTRIES = 50  # with keys: each is looked for before every reply
 MAX_PIN = 300  # characters
 MAX_KEYS, MAX_KEY = 8, 60  # of a pin; characters
+MAX_NOTE, MAX_NOTE_DEPTH = 300, 20  # characters; lines behind it
+NOTE_DEPTH = 3
 CHARS_PER_TOKEN = 6  # text fetched for the window; what does not fit is cut by the engine
 ALWAYS_ON, STYLE = "teach.always_on", "style"  # settings of the channel
 
@@ -147,6 +150,25 @@ class RememberingChannel(Channel):
         async with self._lock:
             return await self._store.remove_pin(self.channel, pin)
 
+    # The note
+
+    async def put_note(self, text: str, depth: int, author: Author) -> Note:
+        """A steer for this story, which the model sees `depth` lines before the end of its text.
+
+        Raises `InputError`, `RefusedError`, `NoStoryError`.
+        """
+        text = typed(text, what="The note", limit=MAX_NOTE, one_line=True)
+        if not 1 <= depth <= MAX_NOTE_DEPTH:
+            raise InputError(f"The note stands 1 to {MAX_NOTE_DEPTH} lines before the end: choose one of those.")
+        self._rules.require(text, "the note")
+        async with self._lock:
+            return await self._store.put_note(self.channel, text, depth, author)
+
+    async def remove_note(self) -> Note:
+        """Raises `NotFoundError`."""
+        async with self._lock:
+            return await self._store.remove_note(self.channel)
+
     # The summary
 
     async def edit_summary(self, text: str, author: Author) -> SummaryRow:
@@ -202,13 +224,24 @@ class RememberingChannel(Channel):
                 await self._store.set_setting(scope(self.channel), FORGOTTEN.format(story.id), str(covers))
             await self._noted(actor, "memory.reset", "")
 
+    @asynccontextmanager
+    async def still(self) -> AsyncIterator[None]:
+        """In here nobody changes the channel; what is being made of its text meanwhile is dropped."""
+        async with self._lock:
+            try:
+                yield
+            finally:
+                self._upkeep.was_reset()
+
     async def memory(self) -> MemoryView:
         """What the model sees when it next continues the story."""
         story = await self._store.story(self.channel)
         turns = await self._store.recent(self.channel, self._fetched)
         text, begin = "".join(turn.text for turn in turns), turns[0].chars_before if turns else 0
         pins, (summary, covers) = await self._pins_and_summary()
-        lore, room, sight = await self._lore(), self._room, look(self._room, pins, summary, text)
+        note = await self._store.note(self.channel)
+        lore, room = await self._lore(), self._room_beside(note)
+        sight = look(room, pins, summary, text)
         recalled = range(0) if story is None else await self._recalled(story, begin + sight.begin, covers)
         plain, all_seen = room.taken(pin for pin in pins if not pin.keys), room.taken(sight.pins)
         return MemoryView(
@@ -229,6 +262,8 @@ class RememberingChannel(Channel):
             text_tokens=room.count(text[sight.begin :]),
             reply_tokens=room.window - room.prompt,
             window=room.window,
+            note=note,
+            note_tokens=room.note,
             text=text[sight.begin :],
             recalled=len(recalled),
         )
@@ -238,6 +273,9 @@ class RememberingChannel(Channel):
     @property
     def _room(self) -> Room:
         return Room(self._worker, self._sampling.max_new_tokens)
+
+    def _room_beside(self, note: Note | None) -> Room:
+        return Room(self._worker, self._sampling.max_new_tokens, "" if note is None else note.text)
 
     @property
     def _fetched(self) -> int:
@@ -260,8 +298,9 @@ class RememberingChannel(Channel):
     async def _context(self, story: Story, begin: int, text: str) -> Context:
         """What the model is given to continue this text, which begins at the character `begin` of the story's path."""
         pins, (summary, covers) = await self._pins_and_summary()
+        note = await self._store.note(self.channel)
         near = text[-self._fetched :]
-        sight = look(self._room, pins, summary, near)
+        sight = look(self._room_beside(note), pins, summary, near)
         seen = near[sight.begin :]
         past = await self._recalled(story, begin + len(text) - len(seen), covers)
         vectors = await self._store.vectors(self.channel, self._worker.engine_info.base_id)
@@ -270,6 +309,8 @@ class RememberingChannel(Channel):
             summary=sight.summary,
             text=seen,
             vectors=None if vectors is None else vectors.blob,
+            note="" if note is None else note.text,
+            note_depth=NOTE_DEPTH if note is None else note.depth,
             past=text[max(past.start - begin, 0) : max(past.stop - begin, 0)],
         )
 

@@ -46,6 +46,7 @@ def page_of(view: MemoryView) -> Page:
     parts += [
         _summary(view),
         Part("▒", "Text of the story", view.text_tokens, view.text.strip() or "none yet", from_end=True),
+        *_note(view),
         Part("░", "Kept for the reply", view.reply_tokens, ""),
     ]
     taken = [(part.sign, part.tokens) for part in parts]
@@ -72,6 +73,15 @@ def _summary(view: MemoryView) -> Part:
     if not view.summary_tokens:
         title += ", left out as pins take its room"
     return Part("▚", title, view.summary_tokens, "\n".join(view.summary.lines()))
+
+
+def _note(view: MemoryView) -> list[Part]:
+    if view.note is None:
+        return []
+    title = f"Note, {view.note.depth} {'line' if view.note.depth == 1 else 'lines'} before the end of the text"
+    if not view.note_tokens:
+        title += ", left out as it takes too much room"
+    return [Part("▞", title, view.note_tokens, f"{view.note.text} ({view.note.author_name})")]
 
 
 def _head(part: Part) -> str:

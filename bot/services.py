@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Coroutine, Iterable
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,10 @@ from typing import Any, Self
 from weakref import WeakValueDictionary
 
 from bot.dials import Dials
+from bot.health import Health, Uptime, resident, size
+from bot.logs import Troubles
+from bot.meter import MeteredWorker, Tally
+from bot.metrics import Metrics
 from bot.rules import ContentRules
 from bot.session import ChannelSession
 from bot.shelf import WeightsShelf
@@ -23,7 +28,7 @@ from engine.folder import default_weights
 from engine.generation import Engine
 from engine.sampling import SamplingParams
 from engine.worker import Worker
-from memory import Store
+from memory import GUILD, Author, Removed, Store
 
 log = logging.getLogger(__name__)
 
@@ -47,14 +52,19 @@ class Services:
     ) -> None:
         self.settings, self.store, self.worker, self.rules = settings, store, worker, rules
         self.notices = list(notices)  # sentences for the operator about how this start went
-        self.shelf = WeightsShelf(store, worker, own=settings.data_dir / "weights")
+        self.shelf = WeightsShelf(store, worker, own=settings.data_dir / "weights", incoming=settings.arrivals)
         self.styles = StyleShelf(worker, own=settings.data_dir / "styles")
         self.dials = Dials(store, settings, sampling)
+        self.metrics: Metrics | None = None
+        self._uptime, self.troubles = Uptime(), Troubles()
+        self.troubles.attach()
         # Whoever still holds a session gets that one again, so that a channel never has two locks.
         self._sessions: WeakValueDictionary[int, ChannelSession] = WeakValueDictionary()
         self._kept: OrderedDict[int, ChannelSession] = OrderedDict()
         self._kept_sessions = kept_sessions
-        self._tasks: set[asyncio.Task[None]] = set()
+        # In the background, each with the session that it works for, which must not go before it.
+        self._tasks: dict[asyncio.Task[None], ChannelSession | None] = {}
+        self._forgetting = asyncio.Lock()
 
     @classmethod
     async def open(cls, settings: Settings) -> Self:
@@ -67,16 +77,24 @@ class Services:
         store = await Store.open(settings.database_file)
         try:
             engine, notices = await _load(settings, store)
-            services = cls(settings, store, Worker(engine, max_queue=settings.queue_size), rules, notices=notices)
-            await services.dials.load()
-            services.worker.start()
         except BaseException:
             await store.close()
+            raise
+        services = cls(settings, store, MeteredWorker(engine, max_queue=settings.queue_size), rules, notices=notices)
+        try:
+            await services.dials.load()
+            if settings.metrics_port is not None:
+                services.metrics = await Metrics.open(services.health, settings.metrics_port)
+            services.worker.start()
+        except BaseException:
+            await services.close()
             raise
         return services
 
     async def close(self, *, drain: bool = True) -> None:
         """Ends the engine after what waits (`drain`), or at once with what was written so far; then the store."""
+        if self.metrics is not None:
+            await self.metrics.close()
         await self.worker.close(drain=drain)
         # What was being written is now at its last edit and its storing.
         last = [asyncio.ensure_future(session.settled()) for session in self._sessions.values() if session.busy]
@@ -87,6 +105,7 @@ class Services:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
         await self.store.close()
+        self.troubles.detach()
 
     async def __aenter__(self) -> Self:
         return self
@@ -109,32 +128,67 @@ class Services:
                 rules=self.rules,
                 styles=self.styles,
                 sampling=partial(self.dials.sampling, channel, guild),
-                spawn=self._spawn,
+                spawn=partial(self._spawn, channel),
             )
             self._sessions[channel] = session
+            if guild is not None:
+                self._spawn(channel, self._place(channel, guild))
         self._kept[channel] = session
         self._kept.move_to_end(channel)
         while len(self._kept) > self._kept_sessions:
             self._kept.popitem(last=False)
         return session
 
+    async def forget_person(self, person: Author) -> Removed:
+        """Removes all that a person has left, in every channel, and what was made of it, also what is being made now.
+
+        Waits for the replies that are being written in their channels; the next ones there wait for it.
+        """
+        async with self._forgetting, AsyncExitStack() as still:  # one at a time, or two would wait for each other
+            for channel in await self.store.channels_of(person.id):
+                if (session := self._sessions.get(channel)) is not None:
+                    await still.enter_async_context(session.still())
+            gone = await self.store.delete_author(person.id)
+            await self.store.audit(person.id, None, "privacy.delete", f"{gone.turns} turns, {gone.lessons} lessons")
+        return gone
+
     async def idle(self) -> None:
         """Waits until no work in the background is left."""
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+    def health(self) -> Health:
+        """How the process is."""
+        worker = self.worker
+        return Health(
+            engine=worker.engine_info,
+            tally=worker.tally if isinstance(worker, MeteredWorker) else Tally(),
+            waiting=worker.waiting,
+            queue=self.settings.queue_size,
+            sessions=self.sessions,
+            resident=resident(),
+            database=size(self.store.file),
+            uptime=self._uptime.seconds,
+            troubles=tuple(self.troubles.last),
+        )
 
     @property
     def sessions(self) -> int:
         """How many sessions are in memory."""
         return len(self._sessions)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _place(self, channel: int, guild: int) -> None:
+        """Writes down which server a channel is in, so that a server can be moved as a whole."""
+        if await self.store.setting(f"channel:{channel}", GUILD) != str(guild):
+            await self.store.set_setting(f"channel:{channel}", GUILD, str(guild))
+
+    def _spawn(self, channel: int, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
-        self._tasks.add(task)
+        self._tasks[task] = self._sessions.get(channel)
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("work in the background failed", exc_info=error)
 

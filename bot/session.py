@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Literal
 
+from bot.branching import BranchingChannel
 from bot.channel import Sink
 from bot.errors import InputError
-from bot.manuscript import MAX_TITLE, behind, continued, markdown, typed, visible
-from bot.memories import CHARS_PER_TOKEN, MAX_KEY, MAX_KEYS, MAX_LESSON, MAX_PIN, Lore, RememberingChannel
+from bot.exports import Form, exported, file_name
+from bot.manuscript import MAX_TITLE, behind, continued, in_turns, manuscript, typed, visible
+from bot.memories import CHARS_PER_TOKEN, MAX_KEY, MAX_KEYS, MAX_LESSON, MAX_PIN, Lore
 from bot.sight import MemoryView
 from engine.errors import AdapterError
 from engine.outcome import Generated
 from engine.prompt import Context, memory_text
 from engine.recollection import MOST_PAST_CHARS
+from engine.sampling import SamplingParams
 from memory import Author, NewTurn, Story, Turn
 
 __all__ = ["MAX_KEY", "MAX_KEYS", "MAX_LESSON", "MAX_PIN", "ChannelSession", "MemoryView", "Reply", "Sink"]
+
+Length = Literal["short", "medium", "long"]
+LENGTHS: dict[Length, float] = {"short": 0.4, "medium": 1.0, "long": 2.0}  # of the channel's own
 
 STALE = "Lessons being learnt anew for these weights: {missing} of {lessons}; this was written without them."
 NO_STYLE = "The style pack {name} cannot be used now, so this was written without it: choose another, or none."
 NOTHING = "The model had nothing to add: ask it to continue."
 STOPPED = "Stopped before a word was written."
+
+
+def sized(sampling: SamplingParams, length: Length, window: int) -> SamplingParams:
+    """The same for a reply of this length; at least half of the window stays for what it goes on from."""
+    asked = max(1, round(sampling.max_new_tokens * LENGTHS[length]))
+    most = max(sampling.max_new_tokens, window // 2)
+    return replace(sampling, max_new_tokens=min(asked, most), min_new_tokens=min(sampling.min_new_tokens, asked))
 
 
 @dataclass(frozen=True)
@@ -32,7 +47,7 @@ class Reply:
     notice: str | None  # a sentence or two for whoever asked
 
 
-class ChannelSession(RememberingChannel):
+class ChannelSession(BranchingChannel):
     """One at a time may change a channel; `stop` and what only reads do not wait. Made by `Services.session`."""
 
     async def story(self) -> Story | None:
@@ -48,10 +63,11 @@ class ChannelSession(RememberingChannel):
                 self.channel, guild=self.guild, title=title, premise=premise, author=author
             )
 
-    async def write(self, text: str | None, author: Author, sink: Sink) -> Reply:
+    async def write(self, text: str | None, author: Author, sink: Sink, length: Length = "medium") -> Reply:
         """The member's text (none: continue) and the model's reply, stored together once the sink has finished.
 
-        Raises `InputError`, `RefusedError`, `EngineError`, `StoreError`; then, and if cancelled, nothing is stored.
+        `length` is that of the reply, for this once. Raises `InputError`, `RefusedError`, `EngineError`, `StoreError`;
+        then, and if cancelled, nothing is stored.
         """
         text = None if text is None else typed(text, what="Your text")
         async with self._turn(sink):
@@ -62,7 +78,7 @@ class ChannelSession(RememberingChannel):
                 text = behind(before, text)
                 self._rules.require(text, before=before)
                 new = [NewTurn(author, "member", text)]
-            reply, generated, notice = await self._reply(story, turns, before + (text or ""), sink)
+            reply, generated, notice = await self._reply(story, turns, before + (text or ""), sink, length)
             if reply:
                 new.append(NewTurn(None, "model", reply))
             await sink.finish(reply)
@@ -101,11 +117,35 @@ class ChannelSession(RememberingChannel):
         """The last turns of the story, whole ones; none without a story."""
         return await self._store.recent(self.channel, max_chars)
 
-    async def export(self) -> str:
-        """The whole story as Markdown. Raises `NoStoryError`."""
-        story = await self._story()
-        turns = await self._store.path(self.channel)
-        return markdown(story, turns, self._worker.engine_info.name)
+    async def export(self, form: Form = "markdown", story: int | None = None) -> tuple[str, bytes]:
+        """The whole story under way, or any of the channel's, as a file's name and content.
+
+        Raises `NoStoryError`, `InputError`.
+        """
+        if story is None:
+            found = await self._story()
+        elif (one := next((one for one in await self.stories() if one.id == story), None)) is not None:
+            found = one
+        else:
+            raise InputError(f"There is no story {story} in this channel: look at the list and choose another.")
+        turns, model = await self._store.turns_of_story(found.id), self._worker.engine_info.name
+        return file_name(found, form), await asyncio.to_thread(exported, found, turns, model, form)
+
+    async def bring(self, text: str, author: Author, *, title: str | None = None, file: str = "") -> Story:
+        """A new story of a text that somebody brings, cut into turns.
+
+        Without a title it takes the text's own heading, else the name of the file. Raises `InputError`, `RefusedError`.
+        """
+        heading, text = await asyncio.to_thread(manuscript, text)
+        named = title or (heading or visible(file))[:MAX_TITLE]
+        title = typed(named, what="The title", limit=MAX_TITLE, one_line=True)
+        await asyncio.to_thread(self._rules.require, f"{title}\n{text}", "the text")
+        async with self._lock:
+            story = await self._store.import_story(
+                self.channel, guild=self.guild, title=title, texts=in_turns(text), author=author
+            )
+        self._upkeep.remember_soon()
+        return story
 
     # How a reply comes about
 
@@ -115,13 +155,15 @@ class ChannelSession(RememberingChannel):
         return await self._story(), await self._store.recent(self.channel, chars)
 
     async def _reply(
-        self, story: Story, turns: Sequence[Turn], text: str, sink: Sink
+        self, story: Story, turns: Sequence[Turn], text: str, sink: Sink, length: Length = "medium"
     ) -> tuple[str, Generated, str | None]:
         """What the model writes behind `text`, which begins with these turns; how, and a notice for whoever asked."""
         context = await self._context(story, turns[0].chars_before if turns else 0, text)
-        self._rules.require(f"{memory_text(context.pins, context.summary)}\n{context.text}", "the story so far")
+        seen = "\n".join((memory_text(context.pins, context.summary), context.text, context.note))
+        self._rules.require(seen, "the story so far")
         lore = await self._lore()
-        used, reply, generated = await self._stream_what_fits(context, lore, sink)
+        sampling = sized(self._sampling, length, self._worker.engine_info.block_size)
+        used, reply, generated = await self._stream_what_fits(context, lore, sampling, sink)
         notices = []
         waiting = [row for row in lore.lessons if row.id not in used.units and not self._upkeep.gave_up(row.id)]
         if waiting:
@@ -134,7 +176,9 @@ class ChannelSession(RememberingChannel):
             notices = [STOPPED if generated.finish_reason == "cancelled" else NOTHING]
         return reply, generated, " ".join(notices) or None
 
-    async def _stream_what_fits(self, context: Context, lore: Lore, sink: Sink) -> tuple[Lore, str, Generated]:
+    async def _stream_what_fits(
+        self, context: Context, lore: Lore, sampling: SamplingParams, sink: Sink
+    ) -> tuple[Lore, str, Generated]:
         """The reply, and with what of the lore: without the units or the style that the weights refuse.
 
         They do where they were swapped while this waited, or where a blob or a file is damaged.
@@ -143,15 +187,17 @@ class ChannelSession(RememberingChannel):
         *attempts, bare = [replace(lore, units=units, style_file=file) for file in styles for units in (lore.units, {})]
         for fitting in attempts:
             with suppress(AdapterError):
-                return fitting, *await self._stream(context, fitting, sink)
-        return bare, *await self._stream(context, bare, sink)
+                return fitting, *await self._stream(context, fitting, sampling, sink)
+        return bare, *await self._stream(context, bare, sampling, sink)
 
-    async def _stream(self, context: Context, lore: Lore, sink: Sink) -> tuple[str, Generated]:
+    async def _stream(
+        self, context: Context, lore: Lore, sampling: SamplingParams, sink: Sink
+    ) -> tuple[str, Generated]:
         rules = self._rules.stream(context.text)
         passed = ""
         adapters = list(lore.units.values())
         job = self._worker.generate(
-            context, self._sampling, adapters=adapters, always_on=lore.always_on, style=lore.style_file
+            context, sampling, adapters=adapters, always_on=lore.always_on, style=lore.style_file
         )
         async with self._running(job, sink):
             async for piece in job:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bot.errors import InputError
+from bot.intake import NAME, require_name, take_in, throw_away
 from engine.errors import EngineError
 from engine.folder import BUNDLED, read_card, read_config
 from engine.outcome import EngineInfo
 from engine.worker import Worker
 from memory import Author, Store
+
+T = TypeVar("T")
 
 SCOPE, CURRENT, BEFORE = "process", "weights", "weights_before"
 
@@ -30,8 +34,12 @@ class ShelfEntry:
 class WeightsShelf:
     """Folders of weights: the bundled ones, and the operator's `own`."""
 
-    def __init__(self, store: Store, worker: Worker, *, own: Path, bundled: Path = BUNDLED) -> None:
+    def __init__(
+        self, store: Store, worker: Worker, *, own: Path, incoming: Path | None = None, bundled: Path = BUNDLED
+    ) -> None:
+        """`incoming`: where the operator puts folders that may be added by name."""
         self._store, self._worker = store, worker
+        self._own, self._incoming = own, incoming
         self._places = (bundled, own)
         self._lock = asyncio.Lock()
 
@@ -39,7 +47,7 @@ class WeightsShelf:
         """All of them, by name; the active one too where it lies elsewhere."""
         active = self._worker.engine_info.folder.resolve()
         folders = [folder for place in self._places if place.is_dir() for folder in sorted(place.iterdir())]
-        folders = [folder for folder in folders if (folder / "config.json").is_file()]
+        folders = [each for each in folders if (each / "config.json").is_file() and not each.name.startswith(".")]
         if active not in [folder.resolve() for folder in folders]:
             folders.insert(0, self._worker.engine_info.folder)
         entries: dict[str, ShelfEntry] = {}
@@ -50,15 +58,19 @@ class WeightsShelf:
             entries[name] = _entry(name, folder, active=folder.resolve() == active)
         return [entries[name] for name in sorted(entries)]
 
+    def entry(self, name: str) -> ShelfEntry:
+        """Raises `InputError` for a name that is not on the shelf."""
+        entries = {entry.name: entry for entry in self.list()}
+        if name not in entries:
+            raise InputError(f"There are no weights of that name: choose one of {', '.join(entries)}.")
+        return entries[name]
+
     async def activate(self, name: str, actor: Author) -> EngineInfo:
         """Checks, loads and tries the weights, then serves them; on any failure the present ones stay.
 
         Raises `InputError` for a name that is not on the shelf or active already, and `EngineError`.
         """
-        entry = next((entry for entry in self.list() if entry.name == name), None)
-        if entry is None:
-            names = ", ".join(entry.name for entry in self.list())
-            raise InputError(f"There are no weights of that name: choose one of {names}.")
+        entry = self.entry(name)
         if entry.active:
             raise InputError(f"{entry.name} is active already.")
         return await self._swap(entry.folder, actor, "weights.activate")
@@ -70,9 +82,58 @@ class WeightsShelf:
             raise InputError("There are no earlier weights to go back to: activate some by name.")
         return await self._swap(Path(before), actor, "weights.rollback")
 
+    # What is on it
+
+    def arrivals(self) -> Sequence[str]:
+        """Names of the folders that the operator has put there to be added."""
+        place = self._incoming
+        if place is None or not place.is_dir():
+            return []
+        return sorted(folder.name for folder in place.iterdir() if folder.is_dir() and NAME.fullmatch(folder.name))
+
+    def arrival(self, name: str) -> Path:
+        """Raises `InputError` for a name that is none of these."""
+        if self._incoming is None or name not in self.arrivals():
+            where = f" in {self._incoming}" if self._incoming else ""
+            raise InputError(f"There is no folder of that name{where}: the operator puts folders of weights there.")
+        return self._incoming / name
+
+    async def add(self, name: str, source: Path, actor: Author) -> ShelfEntry:
+        """Copies the weights of a folder, checks the copy, and puts it on the shelf. Raises `InputError`."""
+        return await _to_its_end(self._add(require_name(name), source, actor))
+
+    async def _add(self, name: str, source: Path, actor: Author) -> ShelfEntry:
+        async with self._lock:
+            if name in [entry.name for entry in self.list()] or (self._own / name).exists():
+                raise InputError(f"There are weights of that name already: choose another than {name}.")
+            await asyncio.to_thread(take_in, source, self._own, name)
+            await self._store.audit(actor.id, None, "weights.add", name)
+        return self.entry(name)
+
+    async def remove(self, name: str, actor: Author) -> None:
+        """Removes weights from the shelf and from the disk; never those that serve, nor bundled ones.
+
+        Raises `InputError`.
+        """
+        await _to_its_end(self._remove(name, actor))
+
+    async def _remove(self, name: str, actor: Author) -> None:
+        async with self._lock:
+            entry = self.entry(name)
+            if entry.active:
+                raise InputError(f"{name} is active: activate others first.")
+            if entry.folder.parent != self._own:
+                raise InputError(f"{name} came with this program and stays: only weights that were added go.")
+            await asyncio.to_thread(throw_away, entry.folder)
+            for key in (BEFORE, CURRENT):
+                if await self._store.setting(SCOPE, key) == _absolute(entry.folder):
+                    await self._store.set_setting(SCOPE, key, None)
+            await self._store.audit(actor.id, None, "weights.remove", name)
+
+    # Changing them
+
     async def _swap(self, folder: Path, actor: Author, action: str) -> EngineInfo:
-        # Carried out to its end even if who asked is gone: else the new weights served without being remembered.
-        return await asyncio.shield(asyncio.ensure_future(self._change(folder, actor, action)))
+        return await _to_its_end(self._change(folder, actor, action))
 
     async def _change(self, folder: Path, actor: Author, action: str) -> EngineInfo:
         async with self._lock:
@@ -82,6 +143,11 @@ class WeightsShelf:
             await self._store.set_setting(SCOPE, CURRENT, _absolute(folder))
             await self._store.audit(actor.id, None, action, info.name)
             return info
+
+
+async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:
+    """Even if who asked is gone: else weights served, came or went without that being written down."""
+    return await asyncio.shield(asyncio.ensure_future(work))
 
 
 def _entry(name: str, folder: Path, *, active: bool) -> ShelfEntry:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bot.lore import entering
-from engine.prompt import MEMORY_SHARE, memory_text
+from engine.prompt import MEMORY_SHARE, NOTE_SHARE, memory_text
 from engine.summary import Summary
 from engine.worker import Worker
-from memory import LessonRow, Pin
+from memory import LessonRow, Note, Pin
 
 AROUND = 2  # tokens that the engine sets before and behind pins and summary
 
@@ -36,6 +36,8 @@ class MemoryView:
     text_tokens: int
     reply_tokens: int  # kept free for the reply
     window: int  # tokens in all
+    note: Note | None
+    note_tokens: int  # 0 too where there is no room for it
     text: str  # of the story, that the window shows
     recalled: int  # characters before that, recalled where the text comes back to them; they take no room
 
@@ -46,8 +48,8 @@ class MemoryView:
 
     @property
     def free_tokens(self) -> int:
-        used = self.pins_tokens + self.entries_tokens + self.summary_tokens + self.text_tokens + self.reply_tokens
-        return max(self.window - used, 0)
+        memory = self.pins_tokens + self.entries_tokens + self.summary_tokens
+        return max(self.window - memory - self.note_tokens - self.text_tokens - self.reply_tokens, 0)
 
     @property
     def adapter(self) -> Literal["none", "ready", "stale", "rebuilding"]:
@@ -61,10 +63,13 @@ class MemoryView:
 class Room:
     """The window of the present weights, and how it is shared out beside a reply of so many tokens."""
 
-    def __init__(self, worker: Worker, reply: int) -> None:
+    def __init__(self, worker: Worker, reply: int, note: str = "") -> None:
+        """`note`: that of the story, which takes its room from the text."""
         self._worker = worker
         self.window = worker.engine_info.block_size
         self.prompt = max(self.window - reply, self.window // 2)
+        taken = worker.count(note) + AROUND if note else 0
+        self.note = taken if taken <= self.prompt * NOTE_SHARE else 0  # tokens; none where it is left out
 
     def count(self, text: str) -> int:
         return self._worker.count(text)
@@ -83,7 +88,7 @@ class Room:
 
     def seen_from(self, text: str, pins: Iterable[Pin], summary: Summary | None) -> int:
         """The offset in the text from which on it is seen beside these."""
-        tokens = self.prompt - self.taken(pins, summary) - 1  # the start of the text
+        tokens = self.prompt - self.taken(pins, summary) - self.note - 1  # the start of the text
         return self._worker.visible_from(text, (max(tokens, 0) + 0.5) / self.window)
 
 

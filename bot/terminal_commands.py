@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
-
 from bot.desk import Command, Desk
 from bot.errors import InputError
 from bot.manuscript import MAX_TITLE, typed
-from bot.session import Reply
-from bot.terminal_house import SETTINGS
+from bot.session import LENGTHS, Reply
+from bot.terminal_house import PRIVACY, SETTINGS, STATUS, WEIGHTS
 from bot.terminal_memory import MEMORY, STYLE, TEACH
+from bot.terminal_story import FILES, TREE
 from bot.wording import short
 
 SHOWN = 2000  # characters of the story that /show gives
@@ -83,7 +81,10 @@ async def _start(desk: Desk, rest: str) -> None:
 
 
 async def _continue(desk: Desk, rest: str) -> None:
-    _told(desk, await desk.session.write(None, desk.author, desk.reply_sink()))
+    length = next((length for length in LENGTHS if length == (rest.lower() or "medium")), None)
+    if length is None:
+        raise InputError(f"There is no such length: choose one of {', '.join(LENGTHS)}.")
+    _told(desk, await desk.session.write(None, desk.author, desk.reply_sink(), length))
 
 
 async def _retry(desk: Desk, rest: str) -> None:
@@ -112,27 +113,6 @@ async def _show(desk: Desk, rest: str) -> None:
     desk.screen.say(f"{story.title}\n\n{'…' * (story.chars > len(text) + 2)}{text}")
 
 
-async def _export(desk: Desk, rest: str) -> None:
-    text = await desk.session.export()
-    if not rest:
-        desk.screen.say(text.rstrip())
-        return
-    try:
-        path = await asyncio.to_thread(_write_new, rest, text)
-    except FileExistsError as error:
-        raise InputError(f"{rest} is there already: choose another name.") from error
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"{rest} cannot be written ({error}): choose another place.") from error
-    desk.screen.say(f"Written to {path}.")
-
-
-def _write_new(name: str, text: str) -> Path:
-    path = Path(name).expanduser()
-    with path.open("x", encoding="utf-8") as file:
-        file.write(text)
-    return path
-
-
 async def _help(desk: Desk, rest: str) -> None:
     desk.screen.say("A line that is no command is your turn in the story, and the model goes on from it.")
     width = max(len(command.call) for command in COMMANDS)
@@ -148,24 +128,27 @@ async def _quit(desk: Desk, rest: str) -> None:
 
 STORY = (
     Command("start", "TITLE [| PREMISE]", "a new story; the old one stays in the file", _start),
-    Command("continue", "", "the model goes on by itself", _continue),
+    Command("continue", "[short | long]", "the model goes on by itself", _continue),
     Command("retry", "", "another reply in place of the last one", _retry),
     Command("undo", "", "takes the last step back", _undo),
     Command("redo", "", "brings back what was undone", _redo),
     Command("stop", "", "ends the reply (Ctrl-C while it is being written)", _stop),
     Command("show", "", "the end of the story", _show),
-    Command("export", "[FILE]", "the whole story as Markdown", _export),
 )
 HERE = (
+    STATUS,
     Command("help", "", "this list", _help),
     Command("quit", "", "ends; the story is kept", _quit),
 )
 GROUPS = {
     "The story": STORY,
+    "Its branches": TREE,
+    "Its files": FILES,
     "Lessons": TEACH,
     "Memory": MEMORY,
-    "Style and weights": STYLE,
+    "Style and weights": STYLE + WEIGHTS,
     "Settings": SETTINGS,
+    "Privacy": PRIVACY,
     "This program": HERE,
 }
 COMMANDS = tuple(command for commands in GROUPS.values() for command in commands)
@@ -179,5 +162,6 @@ SHORT = {
     "style": "style list",
     "weights": "weights list",
     "settings": "settings show",
+    "privacy": "privacy show",
 }
 _NAMED = {command.name: command for command in COMMANDS}

@@ -15,8 +15,11 @@ VERBS = {  # on a button: the action it needs, its label
     "retry": ("story.retry", "Retry"),
     "undo": ("story.undo", "Undo"),
     "redo": ("story.redo", "Redo"),
+    "earlier": ("story.pick", "\u25c0"),
+    "later": ("story.pick", "\u25b6"),
     "stop": ("story.stop", "Stop"),
 }
+ARROWS = ("earlier", "later")
 _STYLES = {"continue": discord.ButtonStyle.primary, "stop": discord.ButtonStyle.danger}
 _UNLOADED = "I do not tell stories at the moment."
 CONSENT = "In this channel alone; stored with my name until /teach forget or /memory reset."
@@ -42,10 +45,13 @@ class StoryButton(
 ):
     """`turn` is the story's head that the button was made for."""
 
-    def __init__(self, verb: str, turn: int) -> None:
+    def __init__(self, verb: str, turn: int, *, disabled: bool = False) -> None:
         self.verb, self.turn = verb, turn
         style = _STYLES.get(verb, discord.ButtonStyle.secondary)
-        super().__init__(discord.ui.Button(label=VERBS[verb][1], style=style, custom_id=f"miniature:{verb}:{turn}"))
+        id_, row = f"miniature:{verb}:{turn}", 1 if verb in ARROWS else 0
+        super().__init__(
+            discord.ui.Button(label=VERBS[verb][1], style=style, custom_id=id_, disabled=disabled), row=row
+        )
 
     @classmethod
     async def from_custom_id(
@@ -61,11 +67,17 @@ class StoryButton(
             await cast("Presses", cog).press(interaction, self.verb, self.turn)
 
 
-def controls(turn: int, *verbs: str) -> discord.ui.View:
-    """Buttons for the story as it stands at that head."""
+def controls(turn: int, *verbs: str, tries: tuple[int, int] | None = None) -> discord.ui.View:
+    """Buttons for the story as it stands at that head; `tries`: which one of how many is shown."""
     view = discord.ui.View(timeout=None)
     for verb in verbs:
         view.add_item(StoryButton(verb, turn))
+    if tries is not None and tries[1] > 1:
+        number, count = tries
+        view.add_item(StoryButton("earlier", turn, disabled=number == 1))
+        place = f"{number} of {count}"
+        view.add_item(discord.ui.Button(label=place, custom_id="miniature:tries", disabled=True, row=1))
+        view.add_item(StoryButton("later", turn, disabled=number == count))
     return view
 
 
@@ -132,6 +144,21 @@ class SummaryModal(discord.ui.Modal):
             style=discord.TextStyle.paragraph, default=text, max_length=MAX_INPUT, required=False
         )
         self.add_item(discord.ui.Label(text="Summary", description=FORM, component=self.text))
+
+    async def on_submit(self, interaction: Interaction) -> None:
+        await self._submitted(interaction, self.text.value)
+
+
+class TurnModal(discord.ui.Modal):
+    """A part of the story, at most `MAX_INPUT` characters, to be written or changed."""
+
+    def __init__(self, title: str, text: str, submitted: Callable[[Interaction, str], Awaitable[None]]) -> None:
+        super().__init__(title=title, timeout=3600)
+        self._submitted = submitted
+        self.text: discord.ui.TextInput[Self] = discord.ui.TextInput(
+            style=discord.TextStyle.paragraph, default=text or None, max_length=MAX_INPUT
+        )
+        self.add_item(discord.ui.Label(text="Text", component=self.text))
 
     async def on_submit(self, interaction: Interaction) -> None:
         await self._submitted(interaction, self.text.value)

@@ -10,7 +10,7 @@ from bot.sight import MemoryView
 from bot.styles import StyleEntry
 from bot.upkeep import summary_of
 from engine.outcome import Recall, Taught
-from memory import LessonRow, Pin, SummaryRow
+from memory import LessonRow, Pin, Story, SummaryRow, Turn, Twig
 
 ALWAYS = {
     True: "Lessons now take part in all that is written here: they also colour text that has nothing to do with them.",
@@ -23,6 +23,8 @@ RESUMED = "What scrolls out of the model's sight is remembered again, and what d
 NO_STYLE = "From the next reply on no style pack is used here."
 NOTHING_TAUGHT = "Nothing was taught here yet: /teach add does it."
 NO_VERSIONS = "There is no summary of this story yet: one is made when text scrolls out of the model's sight."
+NOTED = "The model sees this from the next reply on; /memory show says where, /story note without text takes it away."
+NO_STORIES = "There was no story in this channel yet: /story start begins one."
 NO_STYLES = "There are no style packs on this host: its operator makes them with python -m training adapt."
 
 HISTORY = 20  # versions of the summary that are listed
@@ -32,6 +34,25 @@ def short(text: str, limit: int = 80) -> str:
     """On one line, and cut with "…" where it is longer."""
     text = " ".join(text.split())
     return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
+
+
+# The story
+
+
+def story_about(story: Story) -> str:
+    """How long it is."""
+    return f"{story.chars:,} characters in {story.turns:,} {'turn' if story.turns == 1 else 'turns'}"
+
+
+def twig_line(twig: Twig, limit: int = 80) -> str:
+    """A turn of the story's tree: its number, its words, and who wrote them."""
+    return f"{twig.number}: {short(twig.words, limit)} ({written_by(twig)})"
+
+
+def written_by(turn: Turn | Twig) -> str:
+    if turn.kind != "model":
+        return short(turn.author_name, 40) or "nobody"
+    return f"the model, changed by {short(turn.author_name, 40)}" if turn.author_name else "the model"
 
 
 # Lessons

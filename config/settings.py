@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "MINIATURE_"
 APP = "miniature-memory"
+MAX_SHARDS = 10_000
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
@@ -32,9 +33,13 @@ class Settings(BaseSettings):
     )
 
     discord_token: SecretStr | None = None  # none: the story is written in the terminal
+    shard_count: int | None = Field(None, ge=1)  # of all processes together; none: as many as Discord recommends
+    shard_ids: Annotated[tuple[int, ...], NoDecode] = ()  # those of this process; none: all of them
     owners: Annotated[frozenset[int], NoDecode] = frozenset()  # Discord user ids beside the application's owners
+    report_channel: int | None = Field(None, gt=0)  # a Discord channel that hears of reported messages
     data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path(APP, appauthor=False))
     database: Path | None = None  # none: in the data folder
+    incoming: Path | None = None  # folders of weights that may be added by name; none: in the data folder
     weights: Path | None = None  # none: the weights activated last, else the bundled ones
     rules: Path | None = None  # the operator's own list of refused terms, one a line
 
@@ -50,10 +55,15 @@ class Settings(BaseSettings):
     lessons_per_channel: int = Field(20, ge=0, le=1000)  # each is read for every token, and they come to mix
     threads: int = Field(1, ge=1, le=256)  # of the engine: small models do not outgrow one
     log_level: LogLevel = "INFO"
+    metrics_port: int | None = Field(None, ge=1, le=65535)  # of 127.0.0.1, for Prometheus; none: no metrics
 
     @property
     def database_file(self) -> Path:
         return self.database or self.data_dir / "memory.sqlite3"
+
+    @property
+    def arrivals(self) -> Path:
+        return self.incoming or self.data_dir / "incoming"
 
     @property
     def has_token(self) -> bool:
@@ -66,6 +76,29 @@ class Settings(BaseSettings):
             return None
         return SecretStr(token.get_secret_value().strip())
 
+    @field_validator("shard_ids", mode="before")
+    @classmethod
+    def _ranges(cls, value: Any) -> Any:
+        """Numbers and ranges of them: 0, 2-5."""
+        if not isinstance(value, str):
+            return value
+        ids: list[Any] = []
+        for part in value.replace(",", " ").split():
+            first, dash, last = part.partition("-")
+            fits = dash and first.isdecimal() and last.isdecimal() and 0 <= int(last) - int(first) < MAX_SHARDS
+            ids += range(int(first), int(last) + 1) if fits else [part]
+        return ids
+
+    @field_validator("shard_ids", mode="after")
+    @classmethod
+    def _known_shards(cls, ids: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        count: int = info.data.get("shard_count") or 0
+        if ids and not count:
+            raise ValueError(f"{PREFIX}SHARD_COUNT has to say of how many shards these are")
+        if ids and not all(0 <= shard < count for shard in ids):
+            raise ValueError(f"shards are counted from 0 to {count - 1}")
+        return tuple(sorted(set(ids)))
+
     @field_validator("owners", mode="before")
     @classmethod
     def _ids(cls, value: Any) -> Any:
@@ -76,7 +109,7 @@ class Settings(BaseSettings):
     def _upper(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
 
-    @field_validator("data_dir", "database", "weights", "rules", mode="after")
+    @field_validator("data_dir", "database", "incoming", "weights", "rules", mode="after")
     @classmethod
     def _home(cls, path: Path | None) -> Path | None:
         return None if path is None else path.expanduser()

@@ -298,7 +298,7 @@ class Engine:
 
     def _vectors(self, blob: bytes | None) -> tuple[MemoryVectors, States] | None:
         """What a channel's memory vectors hold; nothing where they cannot be used, as they are written anew anyway."""
-        if blob is not self._remembered[0]:
+        if blob != self._remembered[0]:
             read = None
             try:
                 if blob is not None:

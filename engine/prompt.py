@@ -1,20 +1,26 @@
 """The one function that turns memory and story into what the model reads, in serving and in training alike.
 
 Layout: end-of-text, then, if there is any memory, the memory token, a line for each part and the story token, then the
-story text. Only the story text is ever cut: from its start, at a sentence where one is near.
+story text, with a note as a line of its own near its end if there is one. Only the story text is ever cut: from its
+start, at a sentence where one is near.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from engine.errors import PromptError
+from engine.gleaning import ABBREVIATION
 from engine.summary import Summary
 from engine.tokenizer import MEMORY, STORY, Tokenizer
 
+NOTE_SHARE = 0.25  # a note that takes more of the window is left out
 MEMORY_SHARE = 0.5  # pins and summary together never take more than this share of the window
+
+_LINE_END = re.compile(r"[.!?\u2026][\"')\]\u201d\u2019]*\s+|\n+")
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,8 @@ class Context:
     text: str = ""
     vectors: bytes | None = None  # what the model wrote of the text that left the window: `engine.memory_vectors`
     past: str = ""  # of the story, what stands before `text`; never read, but recalled where the text comes back to it
+    note: str = ""  # a steer, which stands as a line of its own in the text
+    note_depth: int = 3  # lines of the text behind it; a sentence counts as a line
 
 
 class Rendered(NamedTuple):
@@ -85,7 +93,34 @@ def render_window(tokenizer: Tokenizer, context: Context, room: int) -> Rendered
     if len(memory) > most:
         raise PromptError("The pinned facts fill more than half of what the model can read; remove or shorten some.")
     prefix = [*start, *memory]
-    return Rendered(prefix, *fit(tokenizer, context.text, room - len(prefix)))
+    room_for_text = room - len(prefix)
+    taken = note_tokens(tokenizer, context.note)
+    if not 0 < taken <= room * NOTE_SHARE:
+        return Rendered(prefix, *fit(tokenizer, context.text, room_for_text))
+    _, left = fit(tokenizer, context.text, room_for_text - taken)
+    noted = with_note(context.text[left:], context.note, context.note_depth)
+    return Rendered(prefix, tokenizer.encode(noted)[-room_for_text:], left)
+
+
+def note_tokens(tokenizer: Tokenizer, note: str) -> int:
+    """What a note takes of the window, with the line ends around it."""
+    return len(tokenizer.encode(note)) + 2 if note else 0
+
+
+def with_note(text: str, note: str, depth: int) -> str:
+    """The text with the note as a line of its own, `depth` lines or sentences before its end.
+
+    A steer close to the end holds stronger than one far from it, and where lines of the story follow it, the model
+    goes on with those and not with the note.
+    """
+    ends = [
+        found.end()
+        for found in _LINE_END.finditer(text)
+        if found.end() < len(text) and not ABBREVIATION.search(text[: found.start() + 1][-6:])
+    ]
+    cut = ends[-depth] if len(ends) >= depth > 0 else 0 if depth else len(text)
+    before = text[:cut] if text[:cut].endswith("\n") or not cut else text[:cut].rstrip() + "\n"
+    return f"{before}{note}\n{text[cut:]}"
 
 
 def fit(tokenizer: Tokenizer, text: str, room: int) -> tuple[list[int], int]:

@@ -3,7 +3,8 @@
 The window of a small model is short, but the story behind it is stored, word for word. Where the last few tokens stood
 in it before, what followed them then is likely again: a name is spelt as it was, "the old mill by the" goes on as it
 did. So each token's distribution is mixed with those that are counted in the past behind contexts of one to four
-tokens, the longest first, each taking its share of what longer ones left: interpolation as in Witten & Bell 1991 ("The
+tokens, the longest first, each taking its share of what longer ones left, and behind the beginning of a word with how
+such words went on: interpolation as in Witten & Bell 1991 ("The
 zero-frequency problem"), over the unbounded cache of Grave et al. 2017 (https://arxiv.org/abs/1711.02604).
 
 It takes no position of the window and has nothing to train. Nothing is stored for it but the text, so that undoing a
@@ -12,7 +13,7 @@ turn undoes what is recalled of it, and other weights can use it at once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -20,8 +21,9 @@ from numpy.typing import NDArray
 
 from engine.memory_vectors import MemoryVectors, States
 from engine.shape import Floats
-from engine.tokenizer import Tokenizer
+from engine.tokenizer import WORD_MARKS, Tokenizer
 
+WORD_SHARE = 0.3  # behind the beginning of a word that began words in the past: for how those went on
 # Where COPIED tokens in a row stand as they stood in the past, contexts of FAINT tokens at most count, so that no story
 # writes its own sentences again.
 COPIED, FAINT = 8, 2
@@ -36,11 +38,32 @@ SEAM_CHARS = 200  # by which the beginning of a text is found in another
 SHARES = (0.05, 0.1, 0.2, 0.3)
 
 
+class Words:
+    """Which ids of a vocabulary begin a word, and which go on with one: two masks (V,)."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        names = [tokenizer.token_name(i) or " " for i in range(tokenizer.vocab_size)]
+        self.begins = np.array(
+            [name[0] in WORD_MARKS for name in names]
+        )  # the mark alone, too, stands before rare words
+        self.go_on = np.array([name[0].isalpha() for name in names]) & ~self.begins
+
+    def length(self, ids: Sequence[int]) -> int:
+        """How many ids at the end are a word so far; 0 where none begins among them."""
+        for n, token in enumerate(reversed(ids), 1):
+            if self.begins[token]:
+                return n
+            if not self.go_on[token]:
+                break
+        return 0
+
+
 class Recollection:
     """The past of one story.
 
     Args:
         past: ids (P,) of the text that stands before the window, in story order.
+        words: how words begin and go on; None: no word is known by its beginning.
         vectors: the model's own states at places of that past, and how to read them off logits.
         shares: for contexts of 1, 2, ... tokens, what they get of the probability where they were seen very often.
     """
@@ -48,10 +71,11 @@ class Recollection:
     def __init__(
         self,
         past: Sequence[int] | Ids,
+        words: Words | None = None,
         vectors: tuple[MemoryVectors, States] | None = None,
         shares: Sequence[float] = SHARES,
     ) -> None:
-        self._vectors, self._shares = vectors, shares
+        self._words, self._vectors, self._shares = words, vectors, shares
         self._ids = np.full(COPIED + len(past), -1, dtype=np.int32)  # (COPIED + P,): nothing reaches over the beginning
         self._ids[COPIED:] = past
         followed = self._ids[COPIED:-1]  # those that something stands behind
@@ -63,13 +87,13 @@ class Recollection:
     def mix(self, row: Floats, ids: Sequence[int]) -> Floats:
         """Logits (V,) behind `ids`, mixed with what followed the end of `ids` in the past: those of tokens that did
         not stay as they are, bit for bit. `ids` may be as little as its last COPIED."""
+        ids = ids[-COPIED:]
         left, counted, parts = 1.0, list[Ids](), list[float]()
-        for share, places in reversed(list(zip(self._shares, self._standing(ids[-COPIED:]), strict=False))):
-            share *= left * len(places) / (len(places) + 1)
+        for share, places in self._contexts(ids):
             some = places[:: 1 + len(places) // ENOUGH]
             counted.append(some)
-            parts.append(share / len(some))  # of the probability, for each place
-            left -= share
+            parts.append(left * share / len(some))  # of the probability, for each place
+            left *= 1 - share
         tokens, weights = self._ids[:0], np.zeros(0)
         if counted:
             tokens = self._ids[np.concatenate(counted) + 1]  # (n,)
@@ -90,11 +114,18 @@ class Recollection:
         mixed[which] = top + np.log(p[which] + recalled[which] * (p.sum() / left))
         return mixed
 
-    def mix_all(self, rows: Floats, ids: Sequence[int], guesses: Sequence[int]) -> Floats:
-        """The same for rows (1 + guesses, V), the first behind `ids`, each other behind one guess more."""
-        before = [*ids[-COPIED:], *guesses]
-        first = len(before) - len(guesses)
-        return np.stack([self.mix(row, before[: first + i]) for i, row in enumerate(rows)])  # (1 + guesses, V)
+    def _contexts(self, ids: Sequence[int]) -> Iterator[tuple[float, Ids]]:
+        """The places (n,) where contexts of `ids` stand, n > 0, the likest first, and what share of what is left they
+        get; the more, the more often they stand there."""
+        standing = self._standing(ids)
+        length = self._words.length(ids) if self._words is not None else 0
+        if self._words is not None and 0 < length <= len(standing):
+            all_places = standing[length - 1]
+            places = all_places[self._words.go_on[self._ids[all_places + 1]]]
+            if len(places):
+                yield WORD_SHARE * len(places) / (len(all_places) + 0.5), places
+        for share, places in reversed(list(zip(self._shares, standing, strict=False))):
+            yield share * len(places) / (len(places) + 1), places
 
     def _standing(self, ids: Sequence[int]) -> list[Ids]:
         """For contexts of 1, 2, ... tokens, the places (n,) in the past where the end of `ids` stands, as far as it
@@ -119,14 +150,15 @@ class Recollector:
     """Makes recollections of texts that mostly go on where the last one ended, and encodes only what is new."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
+        self._tokenizer, self._words = tokenizer, Words(tokenizer)
         self._text, self._ids = "", np.zeros(0, dtype=np.int32)  # the last past, and its ids (P,)
         self._made: Recollection | None = None
         self._vectors: tuple[MemoryVectors, States] | None = None
 
     def of(self, past: str, vectors: tuple[MemoryVectors, States] | None = None) -> Recollection | None:
-        """Of the last MOST_PAST_CHARS of this text, and of vectors if there are any; None where there is neither."""
-        past = past[-MOST_PAST_CHARS:]
+        """Of the last MOST_PAST_CHARS of this text, and of vectors if there are any; None where there is neither. In a
+        vocabulary of characters four tokens say too little, and the text is not looked up."""
+        past = past[-MOST_PAST_CHARS:] if self._words.begins.any() else ""
         if past != self._text:
             gone = self._text.find(past[:SEAM_CHARS])  # the beginning of a long story is left behind
             if self._text and gone >= 0 and past.startswith(self._text[gone:]):
@@ -137,5 +169,5 @@ class Recollector:
             self._ids = np.concatenate((kept, np.array(self._tokenizer.encode(fresh), dtype=np.int32)))
             self._text, self._made = past, None
         if self._made is None or self._vectors is not vectors:
-            self._made, self._vectors = Recollection(self._ids, vectors), vectors
+            self._made, self._vectors = Recollection(self._ids, self._words, vectors), vectors
         return self._made if past or vectors is not None else None

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 FIRST_GUESS = 3.0  # seconds a job takes, before any was measured
 BACKGROUND_SHARE = 4  # background jobs may fill the queue up to 1 / this, so that they never shut users out
-SUMMARY_SHARE = 0.25  # of the context
+SUMMARY_SHARE = 0.125  # of the context: a longer summary costs more recent text than it tells
 CHARS_PER_TOKEN = 3  # to turn a budget of tokens into one of characters; errs on the small side
 
 
@@ -131,7 +131,7 @@ class Worker:
         return card
 
     def summarize(self, text: str, previous: Summary | None) -> Job[Summary]:
-        """Fold text that left the window into a summary of at most a quarter of the context; a background job."""
+        """Fold text that left the window into a summary of at most an eighth of the context; a background job."""
         return self._submit(lambda job: summarize(text, previous, self.summary_chars), background=True)
 
     def swap(self, folder: Path) -> Job[EngineInfo]:

@@ -17,6 +17,8 @@ from memory.errors import (
     StoreError,
 )
 from memory.migrations import MIGRATIONS, Migration
+from memory.moving import GUILD
+from memory.people import Belongings
 from memory.rows import (
     AuditRow,
     Author,
@@ -36,9 +38,11 @@ from memory.store import Store
 from memory.transaction import Transaction
 
 __all__ = [
+    "GUILD",
     "MIGRATIONS",
     "AuditRow",
     "Author",
+    "Belongings",
     "DatabaseDamagedError",
     "DatabaseInUseError",
     "DatabaseTooNewError",

@@ -1,16 +1,14 @@
-"""A channel's pins and its reset, settings, the audit log, and the deletion of a person."""
+"""A channel's pins and its reset, settings, and the audit log."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 
-from memory import story_tree, summaries
+from memory import summaries
 from memory.errors import no_such
-from memory.rows import AuditRow, Author, Pin, Removed
+from memory.rows import AuditRow, Author, Pin
 from memory.transaction import Row, Transaction
-
-REMOVED = "[removed]"
 
 
 async def add_pin(tx: Transaction, channel: int, text: str, author: Author, keys: Sequence[str], now: float) -> Pin:
@@ -69,33 +67,6 @@ async def audit(tx: Transaction, actor_id: int, channel: int | None, action: str
 
 async def audit_rows(tx: Transaction, limit: int) -> list[AuditRow]:
     return _audit_rows(await tx.all("SELECT * FROM audit ORDER BY id DESC LIMIT ?", limit))
-
-
-async def delete_author(tx: Transaction, author: int) -> Removed:
-    # What was made from their text goes with it: summaries of the stories in which they wrote, a turn or a summary.
-    touched = await tx.all(
-        """SELECT story FROM turns WHERE author_id = ?1
-            UNION SELECT t.story FROM summaries s JOIN turns t ON t.id = s.turn WHERE s.author_id = ?1""",
-        author,
-    )
-    stories = [row["story"] for row in touched]
-    turns = await tx.all(
-        """UPDATE turns SET text = ?, chars = ?, author_name = ?, author_id = NULL
-            WHERE author_id = ? RETURNING id""",
-        REMOVED,
-        len(REMOVED),
-        REMOVED,
-        author,
-    )
-    for story in stories:
-        await story_tree.count_again(tx, story)
-    await summaries.forget_stories(tx, stories)
-    await tx.all("UPDATE stories SET title = ?, author_id = NULL WHERE author_id = ?", REMOVED, author)
-    lessons = await tx.all("DELETE FROM lessons WHERE author_id = ? RETURNING id", author)
-    unpinned = await tx.all("DELETE FROM pins WHERE author_id = ? RETURNING id", author)
-    await tx.all("DELETE FROM notes WHERE author_id = ?", author)
-    await tx.all("DELETE FROM settings WHERE scope = ?", f"user:{author}")
-    return Removed(turns=len(turns), lessons=len(lessons), pins=len(unpinned))
 
 
 def _pins(rows: Sequence[Row]) -> list[Pin]:

@@ -143,3 +143,6 @@ class Removed:
     turns: int
     lessons: int
     pins: int
+    summaries: int = 0  # made from stories in which they wrote, by themselves or by anybody
+    notes: int = 0
+    titles: int = 0

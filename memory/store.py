@@ -8,8 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from memory import channel_memory, lessons, notes, story_tree, summaries
+from memory import channel_memory, lessons, notes, people, story_tree, summaries
 from memory.migrations import MIGRATIONS, Migration
+from memory.people import Belongings
 from memory.rows import (
     AuditRow,
     Author,
@@ -337,7 +338,7 @@ class Store:
         """Removes the channel's lessons, pins, and what stands for text in its stories, whose turns stay."""
         await self._writer.write(lambda tx: channel_memory.reset(tx, channel), purge=True)
 
-    # Settings, audit, deletion
+    # Settings, audit
 
     async def setting(self, scope: str, key: str) -> str | None:
         """`scope` is "process", "guild:1", "channel:5", "user:7" and the like."""
@@ -364,7 +365,17 @@ class Store:
         """The last `limit` rows, the newest first."""
         return await self._writer.read(lambda tx: channel_memory.audit_rows(tx, limit))
 
+    # People
+
+    async def belongings(self, author_id: int) -> Belongings:
+        """All that a person has left, in every channel, by its kind: texts, and what they did."""
+        return await self._writer.read(lambda tx: people.belongings(tx, author_id))
+
+    async def channels_of(self, author_id: int) -> list[int]:
+        """The channels in which a person has left something."""
+        return await self._writer.read(lambda tx: people.channels(tx, author_id))
+
     async def delete_author(self, author_id: int) -> Removed:
         """Removes what a person wrote, in every channel: their turns read "[removed]", their titles too; their lessons
         and pins go, and every summary, with its vectors, of the stories in which they wrote."""
-        return await self._writer.write(lambda tx: channel_memory.delete_author(tx, author_id), purge=True)
+        return await self._writer.write(lambda tx: people.delete_author(tx, author_id), purge=True)

@@ -91,10 +91,14 @@ async def forget_channel(tx: Transaction, channel: int) -> None:
         )
 
 
-async def forget_stories(tx: Transaction, stories: Sequence[int]) -> None:
+async def forget_stories(tx: Transaction, stories: Sequence[int]) -> int:
+    """Gives the number of summaries that went."""
+    gone = 0
     for story in stories:
-        for table in ("summaries", "memory_vectors"):
-            await tx.all(f"DELETE FROM {table} WHERE turn IN (SELECT id FROM turns WHERE story = ?)", story)
+        of_story = "WHERE turn IN (SELECT id FROM turns WHERE story = ?)"
+        gone += len(await tx.all(f"DELETE FROM summaries {of_story} RETURNING id", story))
+        await tx.all(f"DELETE FROM memory_vectors {of_story}", story)
+    return gone
 
 
 async def _require(tx: Transaction, channel: int, turn: int) -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from benchmarks.entities import find_questions, told_of
 from benchmarks.memory import alike, measure
+from benchmarks.transcript import tell
+from engine import Engine
 
 SYLLABLES = ("ba", "do", "ki", "lu", "me", "no", "ra", "si", "ta", "vu")
 
@@ -87,3 +89,10 @@ def test_the_window_alone_is_right_once_in_twenty_times() -> None:
             right += max(values[i] for i in chosen) == values[0]
     assert asked > 500
     assert 0.02 < right / asked < 0.15
+
+
+def test_the_transcript_shows_a_story_and_what_is_remembered_of_it(tiny_weights: Path) -> None:
+    told = tell(Engine.load(tiny_weights, threads=1), exchanges=2, seed=1)
+    assert told.startswith("> *Once upon a time, a fox named Zilpa")
+    assert "Names: Zilpa" in told
+    assert told.count("drawn 20 times") == 2

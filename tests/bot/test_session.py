@@ -13,12 +13,13 @@ import pytest
 
 from bot.errors import InputError, RefusedError
 from bot.manuscript import MAX_TEXT
+from bot.memory_page import page_of
 from bot.rules import ContentRules
 from bot.services import Services
-from bot.session import STOPPED
+from bot.session import LENGTHS, STOPPED, sized
 from config.settings import Settings, load_settings
 from engine.errors import EngineClosedError, QueueFullError, WeightsError
-from memory import NewTurn, NoStoryError, NothingToUndoError, Store
+from memory import NewTurn, NoStoryError, NotFoundError, NothingToUndoError, Store
 from tests.bot.conftest import ANN, BANNED, BEN, CHATTY, Paper, open_services
 
 CHANNEL = 7
@@ -213,7 +214,9 @@ async def test_what_was_stored_under_looser_rules_is_not_continued(services: Ser
 async def test_export_reads_as_one_text_with_its_writers(services: Services) -> None:
     await _written(services)
     await services.session(CHANNEL).write("The end.", BEN, Paper())
-    text = await services.session(CHANNEL).export()
+    name, content = await services.session(CHANNEL).export()
+    text = content.decode()
+    assert name == "the-fox.md"
     assert text.startswith("# The fox\n\nOnce upon a time, there was a fox. Then Mira saw Tom.")
     assert text.endswith("*Written by Ann, Ben and the model tiny.*\n")
 
@@ -286,3 +289,47 @@ async def test_weights_that_are_gone_or_damaged_leave_nothing_open(tmp_path: Pat
             await Services.open(load_settings(data_dir=tmp_path, weights=folder))
     async with await Store.open(tmp_path / "memory.sqlite3"):  # nothing holds it any more
         pass
+
+
+async def test_a_note_is_seen_until_it_is_taken_away(services: Services) -> None:
+    session = services.session(CHANNEL)
+    with pytest.raises(NoStoryError):
+        await session.put_note("Whisper.", 3, ANN)
+    await _written(services)
+    before = await session.memory()
+    await session.put_note("It is  night.", 2, BEN)
+    view = await session.memory()
+    assert view.note is not None
+    assert (view.note.text, view.note.depth, before.note, before.note_tokens) == ("It is night.", 2, None, 0)
+    assert view.note_tokens > 0
+    assert view.free_tokens == before.free_tokens - view.note_tokens
+    assert "Note, 2 lines before the end of the text" in page_of(view).text
+    assert (await session.write(None, ANN, Paper())).turns
+    assert "night" not in (await session.export())[1].decode(), "a steer is no text"
+    for text, depth in (("", 3), ("x" * 301, 3), ("Whisper.", 0), ("Whisper.", 21)):
+        with pytest.raises(InputError):
+            await session.put_note(text, depth, ANN)
+    with pytest.raises(RefusedError):
+        await session.put_note(f"A {BANNED} comes.", 3, ANN)
+    await session.put_note("word " * 60, 3, ANN)
+    assert "left out as it takes too much room" in page_of(await session.memory()).text
+    assert (await session.write(None, ANN, Paper())).turns
+    await session.remove_note()
+    with pytest.raises(NotFoundError):
+        await session.remove_note()
+    assert (await session.memory()).note is None
+
+
+async def test_a_reply_is_as_long_as_it_was_asked_for(chatty_services: Services) -> None:
+    await _written(chatty_services, 0)
+    session = chatty_services.session(CHANNEL)
+    tokens = {}
+    for length in LENGTHS:
+        generated = (await session.write(None, ANN, Paper(), length)).generated
+        assert generated is not None
+        tokens[length] = generated.tokens
+        await session.undo()
+    assert tokens["short"] == 48
+    assert tokens["medium"] == 120
+    assert sized(CHATTY, "long", 128).max_new_tokens == 120, "half of a window is for what it goes on from"
+    assert sized(CHATTY, "long", 1024).max_new_tokens == 240

@@ -17,9 +17,10 @@ from engine.memory_vectors import MOST, WIDTH, MemoryVectors, States
 from engine.recollection import COPIED, FAINT, MOST_PAST_CHARS, SHARES, Recollection, Recollector
 from engine.shape import Floats
 from tests.conftest import SAMPLE
-from training.vocabulary import train_hybrid
+from training.vocabulary import train_char, train_hybrid
 
 HYBRID = train_hybrid([SAMPLE] * 4, 300)
+CHAR = train_char([SAMPLE] * 200)
 V = 8
 IDS = st.lists(st.integers(0, V - 1), max_size=40)
 
@@ -83,6 +84,20 @@ def test_a_past_that_grows_and_loses_its_beginning_is_recalled_as_one_that_is_re
     assert (made.mix(row, ids) == at_once.mix(row, ids)).all()
 
 
+def test_a_word_that_has_begun_goes_on_as_it_did_whatever_stands_before_it() -> None:
+    past = Recollector(HYBRID).of("They went to see old Zebulon. " + "The sun shone. " * 40)
+    name = HYBRID.encode(" Zebulon")
+    assert past is not None
+    assert len(name) > 2
+    row = past.mix(np.zeros(HYBRID.vocab_size, dtype=np.float32), [*HYBRID.encode("A key for"), *name[:2]])
+    p = np.exp(row) / np.exp(row).sum()
+    assert p[name[2]] > 0.2  # contexts of one and two tokens, seen once, give 0.07
+
+
+def test_a_vocabulary_of_characters_recalls_nothing() -> None:
+    assert Recollector(CHAR).of(SAMPLE) is None
+
+
 def test_of_a_very_long_story_the_end_is_recalled() -> None:
     recollector = Recollector(HYBRID)
     past = recollector.of("Zebulon ran. " + "Mira sat. " * (MOST_PAST_CHARS // 10))
@@ -109,7 +124,7 @@ def test_vectors_bring_back_what_followed_the_same_state(stored: Stored) -> None
     decoder = choose(stored, threads=1).decoder
     ids = stored.tokenizer.encode(SAMPLE)
     rows = decoder.rows([0, *ids[:20]], every=True)  # behind the start and 20 tokens
-    recollection = Recollection([], (vectors, states))
+    recollection = Recollection([], None, (vectors, states))
     for n in range(1, 20):
         assert recollection.mix(rows[n], [7])[ids[n]] > rows[n][ids[n]] + 0.1
 
@@ -128,7 +143,7 @@ def test_no_text_gives_no_vectors(stored: Stored, text: str) -> None:
     vectors, states = written(stored, text)
     assert len(vectors.keys) == len(vectors.followed) == 0
     row = np.linspace(-1, 1, stored.config.vocab_size, dtype=np.float32)
-    mixed = Recollection([], (vectors, states)).mix(row, [1])
+    mixed = Recollection([], None, (vectors, states)).mix(row, [1])
     np.testing.assert_allclose(mixed - mixed[0], row - row[0], atol=1e-5)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine import Context, PromptError, Summary, Tokenizer, TokenizerError
 from engine.generation import ends_sentence
-from engine.prompt import fit, render, render_window
+from engine.prompt import fit, render, render_window, with_note
 from engine.summary import split_sentences, summarize
 from tests.conftest import SAMPLE
 from training.vocabulary import train_char, train_hybrid
@@ -197,3 +197,33 @@ def test_what_the_window_leaves_out_of_the_text_is_told() -> None:
     rendered = render_window(HYBRID, Context(("Mira is a fox.",), None, text), 60)
     assert len(rendered.prefix) + len(rendered.text) <= 60
     assert HYBRID.decode(rendered.text) == text[rendered.left :]
+
+
+def test_a_note_is_a_line_of_its_own_near_the_end() -> None:
+    text = "Mr. Fox ran. He fell!\n\nThe moon rose. It was"
+    assert with_note(text, "NOTE", 1) == "Mr. Fox ran. He fell!\n\nThe moon rose.\nNOTE\nIt was"
+    assert with_note(text, "NOTE", 2) == "Mr. Fox ran. He fell!\n\nNOTE\nThe moon rose. It was"
+    assert with_note(text, "NOTE", 3) == "Mr. Fox ran.\nNOTE\nHe fell!\n\nThe moon rose. It was"
+    assert with_note(text, "NOTE", 9) == f"NOTE\n{text}"
+    assert with_note("", "NOTE", 3) == "NOTE\n"
+
+
+@given(st.text(max_size=80), st.integers(1, 9))
+def test_a_note_changes_nothing_else(text: str, depth: int) -> None:
+    noted = with_note(text, "\u2603", depth)
+    assert "".join(noted.split()) in {
+        "".join((text[:cut] + "\u2603" + text[cut:]).split()) for cut in range(len(text) + 1)
+    }
+
+
+def test_a_note_takes_its_room_from_the_text_and_never_more_than_a_quarter() -> None:
+    text = "Once upon a time, a fox ran. " * 40
+    plain = render_window(HYBRID, Context(("Mira is a fox.",), None, text), 100)
+    noted = render_window(HYBRID, Context(("Mira is a fox.",), None, text, note="Tom lived in a forest."), 100)
+    assert noted.prefix == plain.prefix, "what stands before it is read once"
+    assert noted.left > plain.left
+    assert len(noted.prefix) + len(noted.text) <= 100
+    tail = "Once upon a time, a fox ran. " * 2
+    assert HYBRID.decode(noted.text).endswith(f"\nTom lived in a forest.\n{tail}"[-40:])
+    assert "Tom lived in a forest." in HYBRID.decode(noted.text)
+    assert render_window(HYBRID, Context(("Mira is a fox.",), None, text, note="Tom. " * 40), 100) == plain

@@ -1,0 +1,181 @@
+"""How replies are drawn: what the operator, a server and a channel have chosen, and what of it holds."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+from bot.errors import InputError
+from config.settings import Settings
+from engine.sampling import SamplingParams
+from memory import Author, Store
+
+KEY, PRESET = "reply.", "preset"  # settings of a place: reply.temperature, reply.preset, …
+OFF = "off"
+MIN_REPLY = 8  # tokens: a reply that ends at once is none
+Value = float | int | None
+
+
+@dataclass(frozen=True)
+class Dial:
+    """Something to turn; what people may type for it lies between `least` and `most`."""
+
+    name: str
+    about: str
+    least: float
+    most: float
+    hints: tuple[str, ...]  # values worth a try
+    whole: bool = False
+    may_be_off: bool = False
+
+    @property
+    def range(self) -> str:
+        return f"{self.least:g} to {self.most:g}{', or off' if self.may_be_off else ''}"
+
+    def read(self, text: str) -> Value:
+        """Raises `InputError`."""
+        text = text.strip().lower()
+        if self.may_be_off and text == OFF:
+            return None
+        try:
+            value = float(text.replace(",", ".", 1))
+        except ValueError:
+            value = math.nan
+        if not self.least <= value <= self.most or (self.whole and not value.is_integer()):
+            kind = "a whole number from " if self.whole else ""
+            raise InputError(f"{self.name} takes {kind}{self.range}: choose one of those.")
+        return int(value) if self.whole else round(value, 4)
+
+
+def shown(value: Value) -> str:
+    return OFF if value is None else f"{value:g}"
+
+
+PRESETS: Mapping[str, Mapping[str, Value]] = MappingProxyType(
+    {
+        "steady": {"temperature": 0.6, "top_p": 0.85, "top_k": 40, "repetition_penalty": 1.1},
+        "wild": {"temperature": 1.1, "top_p": 0.97, "top_k": None, "repetition_penalty": 1.15},
+        "default": {},  # the operator's, whatever the server has chosen
+    }
+)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What holds for a dial in a channel, and who chose it."""
+
+    dial: Dial
+    value: Value
+    source: str
+
+    @property
+    def line(self) -> str:
+        return f"{self.dial.name}: {shown(self.value)} ({self.source}; {self.dial.about}; {self.dial.range})"
+
+
+class Dials:
+    """Of all channels. They are kept in memory, so that a session reads them without waiting; few are ever turned.
+
+    A place is a scope of the store's settings: "channel:5", or "guild:1" for what holds where a channel chose nothing.
+    """
+
+    def __init__(self, store: Store, settings: Settings, own: SamplingParams | None = None) -> None:
+        """`own`: the operator's choice, by default that of the settings."""
+        self._store = store
+        self._own = own or SamplingParams(
+            max_new_tokens=settings.max_new_tokens,
+            temperature=settings.temperature,
+            top_k=settings.top_k,
+            top_p=settings.top_p,
+            repetition_penalty=settings.repetition_penalty,
+            min_new_tokens=min(MIN_REPLY, settings.max_new_tokens),
+            stop_at_sentence=True,
+        )
+        self._chosen: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        longest = max(settings.longest_reply, settings.max_new_tokens)
+        self.dials: Mapping[str, Dial] = {
+            dial.name: dial
+            for dial in (
+                Dial("temperature", "how boldly words are drawn", 0, 2, ("0.6", "0.8", "1", "1.2")),
+                Dial("top_p", "the share of likely words drawn from", 0.05, 1, ("0.8", "0.9", "0.95", "1")),
+                Dial("top_k", "the most words drawn from", 1, 1000, (OFF, "20", "40", "100"), True, True),
+                Dial("repetition_penalty", "how much words just used are avoided", 1, 2, ("1", "1.1", "1.2")),
+                Dial("length", "tokens of the longest reply", MIN_REPLY, longest, _lengths(longest), True),
+            )
+        }
+
+    async def load(self) -> None:
+        """Reads what was chosen before this process started."""
+        for place, chosen in (await self._store.settings_beginning(KEY)).items():
+            self._chosen[place] = {key.removeprefix(KEY): value for key, value in chosen.items()}
+
+    def sampling(self, channel: int, guild: int | None) -> SamplingParams:
+        """How the next reply of a channel is drawn."""
+        values: dict[str, Any] = {one.dial.name: one.value for one in self.held(channel, guild)}
+        length = values.pop("length")
+        return replace(self._own, max_new_tokens=length, min_new_tokens=min(self._own.min_new_tokens, length), **values)
+
+    def held(self, channel: int, guild: int | None) -> list[Held]:
+        """Each dial as it stands for a channel."""
+        return [self._held(dial, channel, guild) for dial in self.dials.values()]
+
+    def _held(self, dial: Dial, channel: int, guild: int | None) -> Held:
+        places = [(f"channel:{channel}", "this channel"), (f"guild:{guild}", "this server")]
+        for place, name in places[: 1 if guild is None else 2]:
+            chosen = self._chosen.get(place, {})
+            with suppress(InputError, KeyError):  # the operator may have narrowed a range since it was chosen
+                return Held(dial, dial.read(chosen[dial.name]), name)
+            preset = chosen.get(PRESET, "")
+            if preset in PRESETS and dial.name in PRESETS[preset]:
+                return Held(dial, PRESETS[preset][dial.name], f"{name}'s preset {preset}")
+            if preset == "default" and dial.name in PRESETS["steady"]:
+                return Held(dial, self._operators(dial.name), f"{name}'s preset {preset}")
+        return Held(dial, self._operators(dial.name), "the default")
+
+    def _operators(self, name: str) -> Value:
+        value: Value = getattr(self._own, "max_new_tokens" if name == "length" else name)
+        return value
+
+    # Turning them; each holds from the next reply on
+
+    async def set(self, place: str, name: str, text: str, actor: Author) -> Value:
+        """Raises `InputError`."""
+        dial = self.dials.get(name)
+        if dial is None:
+            raise InputError(f"There is no setting of that name: choose one of {', '.join(self.dials)}.")
+        value = dial.read(text)
+        await self._put(place, {name: shown(value)}, actor, "settings.set", f"{name} = {shown(value)}")
+        return value
+
+    async def preset(self, place: str, name: str, actor: Author) -> None:
+        """Raises `InputError`. What was set of the dials that presets know gives way; the length stays."""
+        if name not in PRESETS:
+            raise InputError(f"There is no preset of that name: choose one of {', '.join(PRESETS)}.")
+        changes: dict[str, str | None] = dict.fromkeys(PRESETS["steady"])
+        await self._put(place, {**changes, PRESET: name}, actor, "settings.preset", name)
+
+    async def clear(self, place: str, actor: Author) -> None:
+        """What the place has chosen goes."""
+        await self._put(place, dict.fromkeys([*self.dials, PRESET]), actor, "settings.clear", "")
+
+    async def _put(self, place: str, changes: Mapping[str, str | None], actor: Author, action: str, what: str) -> None:
+        chosen = self._chosen[place]
+        for key, value in changes.items():
+            if value == chosen.get(key):
+                continue
+            await self._store.set_setting(place, KEY + key, value)
+            if value is None:
+                del chosen[key]
+            else:
+                chosen[key] = value
+        channel = place.removeprefix("channel:")
+        await self._store.audit(actor.id, int(channel) if channel != place else None, action, f"{place} {what}".strip())
+
+
+def _lengths(longest: int) -> tuple[str, ...]:
+    return tuple(str(length) for length in (40, 80, 160, 320) if length <= longest)

@@ -1,0 +1,85 @@
+"""Adding to a story by answering its last message: Discord shows a bot the text of a message that pings it."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+import discord
+from discord.ext import commands
+
+from bot import access
+from bot.errors import InputError
+from bot.gate import FAILED, KNOWN_ERRORS
+from bot.output import harmless
+from bot.story_front import StoryFront
+from bot.streaming import NO_MENTIONS, ChannelPlace, describe
+from memory import Author
+
+log = logging.getLogger(__name__)
+
+_OLDER = "The story has moved on since that: answer its latest message, the one with the buttons."
+
+
+class PingReplies(StoryFront):
+    """Hears of messages only where the bot has the intent for them; not the privileged one for what they say."""
+
+    @commands.Cog.listener()
+    async def on_message(self, message: discord.Message) -> None:
+        me, reference = self.gate.bot.user, message.reference
+        if me is None or message.author.bot or reference is None or me not in message.mentions:
+            return
+        session = self.gate.services.session(message.channel.id, message.guild.id if message.guild else None)
+        segments = await self._segments(session)
+        if reference.message_id not in segments:
+            return
+
+        async def add() -> None:
+            guild = message.guild.id if message.guild else None
+            access.require("story.add", await self.gate.role_in(guild, message.author, _manages(message)))
+            if reference.message_id != segments[0]:
+                raise InputError(_OLDER)
+            place = ChannelPlace(message.channel)
+            who, text = Author(message.author.id, message.author.display_name), _text(message, me.id)
+            notice = await self._stream(session, place, [], lambda session, sink: session.write(text, who, sink))
+            if notice:
+                await _say(message, notice)
+
+        await self._answering(message, add)
+
+    async def _answering(self, message: discord.Message, work: Callable[[], Awaitable[None]]) -> None:
+        """As `Gate.perform` does it; there is no answer that only one sees, so what fails is told in the channel."""
+        try:
+            with self.gate.working():
+                await work()
+        except KNOWN_ERRORS as error:
+            log.info("story.add refused: %s", type(error).__name__)
+            await _say(message, str(error))
+        except (discord.HTTPException, OSError) as error:
+            log.warning("story.add failed: %s", describe(error))
+            await _say(message, FAILED)
+        except Exception:
+            log.exception("story.add failed")
+            await _say(message, FAILED)
+
+
+def _manages(message: discord.Message) -> bool:
+    if not isinstance(message.author, discord.Member):
+        return False
+    may = message.author.guild_permissions
+    return may.manage_guild or may.administrator
+
+
+def _text(message: discord.Message, me: int) -> str:
+    """What was written, without the bot's mention, and with names in the place of other ones."""
+    text = message.content
+    names = {user.id: f"@{user.display_name}" for user in message.mentions} | {me: ""}
+    for user, name in names.items():
+        for mention in (f"<@{user}>", f"<@!{user}>"):
+            text = text.replace(mention, name)
+    return text
+
+
+async def _say(message: discord.Message, text: str) -> None:
+    try:
+        await message.reply(harmless(text), mention_author=False, allowed_mentions=NO_MENTIONS)
+    except (discord.HTTPException, OSError) as error:
+        log.info("an answer did not arrive: %s", describe(error))

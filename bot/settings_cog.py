@@ -1,0 +1,69 @@
+"""/settings: how replies are drawn in a channel, or in all of a server where a channel chose nothing."""
+
+from typing import Literal
+
+from discord import app_commands
+from discord.ext import commands
+
+from bot.dials import PRESETS, shown
+from bot.errors import InputError
+from bot.gate import Gate, Interaction, Options, author, command, group, scope, server_of
+from bot.upkeep import scope as channel_scope
+
+Where = Literal["channel", "server"]
+Name = Literal["temperature", "top_p", "top_k", "repetition_penalty", "length"]
+Preset = Literal["steady", "wild", "default"]
+PLACE = "Where it holds: in this channel, or in the server's channels that chose nothing"
+AT = {"channel": "in this channel", "server": "in this server's channels that chose nothing"}
+
+
+class SettingsCog(commands.Cog):
+    settings = group("settings", "How replies are written in this channel")
+
+    def __init__(self, gate: Gate) -> None:
+        self.gate = gate
+
+    @command("settings.show", "show", "Shows how replies are written here, and who chose that", settings)
+    async def show(self, interaction: Interaction) -> None:
+        session = self.gate.session(interaction)
+        held = self.gate.services.dials.held(session.channel, session.guild)
+        await self.gate.say(interaction, "\n".join(f"`{one.dial.name}` **{shown(one.value)}** ({one.source}): "
+                                                   f"{one.dial.about}, {one.dial.range}" for one in held))  # fmt: skip
+
+    @command("settings.set", "set", "Changes how replies are written", settings)
+    @app_commands.describe(name="What to change", value="A number; off for top_k draws from all words", where=PLACE)
+    async def set_value(
+        self, interaction: Interaction, name: Name, value: app_commands.Range[str, 1, 20], where: Where = "channel"
+    ) -> None:
+        place = self._place(interaction, where)
+        chosen = await self.gate.services.dials.set(place, name, value, author(interaction))
+        await self.gate.say(interaction, f"From the next reply on {name} is {shown(chosen)} {AT[where]}.")
+
+    @set_value.autocomplete("value")
+    async def complete_value(self, interaction: Interaction, current: str) -> list[app_commands.Choice[str]]:
+        async def hints() -> Options[str]:
+            dial = self.gate.services.dials.dials.get(str(getattr(interaction.namespace, "name", "")))
+            return [] if dial is None else [(hint, hint) for hint in dial.hints]
+
+        return await self.gate.choices(interaction, "settings.set", current, hints)
+
+    @command("settings.preset", "preset", "Changes how boldly replies are written, all in one", settings)
+    @app_commands.describe(name="default brings the operator's choice back", where=PLACE)
+    async def preset(self, interaction: Interaction, name: Preset, where: Where = "channel") -> None:
+        await self.gate.services.dials.preset(self._place(interaction, where), name, author(interaction))
+        values = ", ".join(f"{dial} {shown(value)}" for dial, value in PRESETS[name].items())
+        await self.gate.say(interaction, f"From the next reply on the preset {name} holds {AT[where]}"
+                                         f"{f': {values}' if values else ''}.")  # fmt: skip
+
+    @command("settings.clear", "clear", "Forgets what was chosen, so that the server's or the default holds", settings)
+    @app_commands.describe(where=PLACE)
+    async def clear(self, interaction: Interaction, where: Where = "channel") -> None:
+        await self.gate.services.dials.clear(self._place(interaction, where), author(interaction))
+        await self.gate.say(interaction, f"What was chosen {AT[where]} is forgotten: /settings show says what holds.")
+
+    def _place(self, interaction: Interaction, where: Where) -> str:
+        if where == "server":
+            return scope(server_of(interaction))
+        if interaction.channel_id is None:
+            raise InputError("This works in a channel only.")
+        return channel_scope(interaction.channel_id)

@@ -1,0 +1,82 @@
+"""Somebody else's bot, run as a child process: it loads and unloads the extension, and has commands of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+import discord
+from discord import app_commands
+from discord.ext import commands
+
+KIND = commands.AutoShardedBot if os.environ.get("FOREIGN_SHARDED") else commands.Bot
+EXTENSION = "bot.extension"
+
+
+class Tree(app_commands.CommandTree[Any]):
+    async def on_error(self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError, /) -> None:
+        await interaction.response.send_message(f"the host's handler: {type(error).__name__}")
+
+
+class Host(KIND):  # type: ignore[misc, valid-type]
+    def __init__(self) -> None:
+        super().__init__(commands.when_mentioned, intents=discord.Intents(guilds=True), tree_cls=Tree)
+
+    async def setup_hook(self) -> None:
+        self.tree.add_command(host)
+        if name := os.environ.get("FOREIGN_COMMAND"):
+            self.tree.add_command(app_commands.Group(name=name, description="The host's"))
+        await self.tree.sync()
+
+    def state(self) -> str:
+        """What a guest may have changed, and what it may have left behind."""
+        tree = self.tree
+        names = " ".join(sorted(command.name for command in tree.get_commands()))
+        threads = sorted(thread.name for thread in threading.enumerate() if not thread.name.startswith("asyncio"))
+        tasks = sum(task.get_name() == "memory writer" for task in asyncio.all_tasks())
+        items = len(self._connection._view_store._dynamic_items)
+        listeners = sum(map(len, self.extra_events.values()))
+        return (f"{names} | cogs {len(self.cogs)} | threads {len(threads)} | writers {tasks} | buttons {items}"
+                f" | listeners {listeners} | {self.intents.value} {type(tree).__name__}"
+                f" {tree.interaction_check.__qualname__} {self.allowed_mentions}")  # fmt: skip
+
+
+bot = Host()
+host = app_commands.Group(name="host", description="What the host does itself")
+
+
+@host.command(description="Loads or unloads the guest")
+async def guest(interaction: discord.Interaction[Any], present: bool) -> None:
+    await interaction.response.defer()
+    try:
+        await (bot.load_extension(EXTENSION) if present else bot.unload_extension(EXTENSION))
+        said = "done"
+    except commands.ExtensionFailed as error:
+        said = f"failed: {type(error.original).__name__}"
+    await bot.tree.sync()
+    await interaction.followup.send(said)
+
+
+@host.command(description="Tells how the host is")
+async def state(interaction: discord.Interaction[Any]) -> None:
+    await interaction.response.send_message(bot.state())
+
+
+@host.command(description="Fails")
+async def fail(interaction: discord.Interaction[Any]) -> None:
+    raise ValueError
+
+
+async def main() -> None:
+    async with bot:
+        stop = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+        running = asyncio.create_task(bot.start(os.environ["MINIATURE_DISCORD_TOKEN"]))
+        await asyncio.wait([running, asyncio.create_task(stop.wait())], return_when=asyncio.FIRST_COMPLETED)
+
+
+sys.exit(asyncio.run(main()))
