@@ -33,6 +33,7 @@ ACTIONS: Mapping[str, Role] = MappingProxyType(
         "story.redo": Role.WRITER,
         "story.stop": Role.WRITER,
         "story.pick": Role.WRITER,
+        "story.vote": Role.WRITER,
         "story.edit": Role.WRITER,
         "story.branch": Role.WRITER,
         "story.finish": Role.WRITER,

@@ -16,6 +16,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.errors import StartError
+from bot.languages import Languages
 from bot.services import Services
 from bot.story_cog import StoryCog
 from bot.streaming import NO_MENTIONS, describe
@@ -63,6 +64,7 @@ class StoryBot(commands.AutoShardedBot):
 
     async def setup_hook(self) -> None:
         await self.load_extension("bot.extension")
+        await self.tree.set_translator(Languages())
         with contextlib.suppress(discord.HTTPException, OSError):
             await self.is_owner(discord.Object(0))  # type: ignore[arg-type]  # so that it knows the owners from now on
         if self.shard_ids and 0 not in self.shard_ids:
@@ -106,6 +108,7 @@ async def run_bot(services: Services) -> int:
             log.info("going away")
         await bot.leave()
     finally:
+        services.troubles.detach(["discord"])
         for task in (connected, stopped):
             if not task.done():
                 task.cancel()

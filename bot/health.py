@@ -33,12 +33,12 @@ class Health:
         """What is told, and it."""
         tally, info = self.tally, self.engine
         speed = tally.tokens_per_second
-        done = f"{tally.replies:,} replies, {tally.lessons:,} lessons, {tally.failures:,} failures"
+        done = f"replies {tally.replies:,}, lessons {tally.lessons:,}, failures {tally.failures:,}"
         return [
             ("Weights", f"{info.name}, {info.parameters / 1e6:.1f}M parameters, {info.base_id[:12]}; {info.backend}"),
             ("Queue", f"{self.waiting:,} of {self.queue:,} places taken"),
             ("Done", f"{done}; {'no speed yet' if speed is None else f'{speed:,.0f} tokens/s lately'}"),
-            ("Memory", f"{megabytes(self.resident)} resident, {self.sessions:,} channels in it"),
+            ("Memory", f"{megabytes(self.resident)} resident, channels in it {self.sessions:,}"),
             ("Database", megabytes(self.database)),
             ("Running for", lasting(self.uptime)),
         ]

@@ -15,6 +15,7 @@ from engine.folder import check_values
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 SUFFIXES = {".json", ".safetensors", ".tsv"}  # of the files that are copied; all else stays where it is
 MAX_FILES = 64
+RESERVE = 256 << 20  # bytes of the disk that stay free: the stories are on it too
 UNFINISHED = ".unfinished-"  # begins the name of a folder that is no weights yet, or no more
 
 
@@ -25,7 +26,7 @@ def require_name(name: str) -> str:
     return name
 
 
-def take_in(source: Path, place: Path, name: str) -> None:
+def take_in(source: Path, place: Path, name: str, *, reserve: int = RESERVE) -> None:
     """Copies a folder's files to `place/name` and checks them there; on any failure nothing stays.
 
     Raises `InputError`: one sentence that says what is wrong with it. Blocks; for a thread.
@@ -35,7 +36,9 @@ def take_in(source: Path, place: Path, name: str) -> None:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         clean(place)
         copy.mkdir(mode=0o700)
-        for file in _files(source):
+        files = _files(source)
+        _require_space(place, sum(file.lstat().st_size for file in files), reserve)
+        for file in files:
             _copy(file, copy / file.name)
         check_values(copy)
         copy.rename(place / name)
@@ -76,6 +79,15 @@ def _files(source: Path) -> list[Path]:
             f"The folder has {len(files)} files of weights, and {MAX_FILES} may be: it holds other things."
         )
     return files
+
+
+def _require_space(place: Path, needed: int, reserve: int) -> None:
+    free = shutil.disk_usage(place).free - reserve
+    if needed > free:
+        raise InputError(
+            f"The weights take {needed >> 20:,} MB, and only {max(free, 0) >> 20:,} MB of the disk may be filled:"
+            " free some space first."
+        )
 
 
 def _copy(source: Path, target: Path) -> None:

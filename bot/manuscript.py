@@ -57,6 +57,11 @@ def continued(before: str, reply: str) -> str:
     return reply
 
 
+def as_choices(texts: Sequence[str]) -> str:
+    """Ways to go on, numbered."""
+    return "\n\n".join(f"{number}: {text.strip()}" for number, text in enumerate(texts, start=1))
+
+
 def in_turns(text: str) -> list[str]:
     """A long text as parts that are turns of a story: cut at paragraphs, else at sentences, else at words.
 

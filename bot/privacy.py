@@ -30,7 +30,7 @@ ASK = (
     "This removes what you wrote, taught, pinned and edited, in every channel and server, together with the summaries"
     " made from it, and cannot be undone. Your turns in stories will read “[removed]”."
 )
-FOREVER = "It may be worth an /privacy export first."
+FOREVER = "You may want a /privacy export first."
 NAMES: Mapping[str, tuple[str, str]] = MappingProxyType(  # of one and of several
     {
         "turns": ("turn", "turns"),

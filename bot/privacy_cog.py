@@ -1,5 +1,6 @@
 """/privacy: what is kept of whoever asks. /report: a message of mine that whoever runs me should look at."""
 
+import asyncio
 import io
 import re
 import time
@@ -70,8 +71,8 @@ class PrivacyCog(commands.Cog, name=PRIVACY_COG):
     async def export(self, interaction: Interaction) -> None:
         person = author(interaction)
         found = await self.gate.services.store.belongings(person.id)
-        data = export(found, person=person.id, name=person.name, now=time.time())
-        content, name = attached(data, interaction.filesize_limit)
+        data = await asyncio.to_thread(export, found, person=person.id, name=person.name, now=time.time())
+        content, name = await asyncio.to_thread(attached, data, interaction.filesize_limit)
         await self.gate.say(interaction, kept(found), file=discord.File(io.BytesIO(content), name))
 
     @command("privacy.delete", "delete", "Removes all that I keep of you, in every channel", privacy)

@@ -28,7 +28,7 @@ from engine.folder import default_weights
 from engine.generation import Engine
 from engine.sampling import SamplingParams
 from engine.worker import Worker
-from memory import GUILD, Author, Removed, Store
+from memory import GUILD, Author, Removed, Store, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -179,8 +179,11 @@ class Services:
 
     async def _place(self, channel: int, guild: int) -> None:
         """Writes down which server a channel is in, so that a server can be moved as a whole."""
-        if await self.store.setting(f"channel:{channel}", GUILD) != str(guild):
-            await self.store.set_setting(f"channel:{channel}", GUILD, str(guild))
+        try:
+            if await self.store.setting(f"channel:{channel}", GUILD) != str(guild):
+                await self.store.set_setting(f"channel:{channel}", GUILD, str(guild))
+        except StoreError as error:  # the next session of the channel tries again
+            log.warning("the server of channel %d was not written down: %s", channel, error)
 
     def _spawn(self, channel: int, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

@@ -8,11 +8,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from bot.branching import BranchingChannel
+from bot.branching import BranchingChannel, Tries
 from bot.channel import Sink
 from bot.errors import InputError
 from bot.exports import Form, exported, file_name
-from bot.manuscript import MAX_TITLE, behind, continued, in_turns, manuscript, typed, visible
+from bot.manuscript import MAX_TITLE, as_choices, behind, continued, in_turns, manuscript, typed, visible
 from bot.memories import CHARS_PER_TOKEN, MAX_KEY, MAX_KEYS, MAX_LESSON, MAX_PIN, Lore
 from bot.sight import MemoryView
 from engine.errors import AdapterError
@@ -27,6 +27,8 @@ __all__ = ["MAX_KEY", "MAX_KEYS", "MAX_LESSON", "MAX_PIN", "ChannelSession", "Me
 Length = Literal["short", "medium", "long"]
 LENGTHS: dict[Length, float] = {"short": 0.4, "medium": 1.0, "long": 2.0}  # of the channel's own
 
+WAYS = 3  # to go on, of which one is chosen
+
 STALE = "Lessons being learnt anew for these weights: {missing} of {lessons}; this was written without them."
 NO_STYLE = "The style pack {name} cannot be used now, so this was written without it: choose another, or none."
 NOTHING = "The model had nothing to add: ask it to continue."
@@ -38,6 +40,22 @@ def sized(sampling: SamplingParams, length: Length, window: int) -> SamplingPara
     asked = max(1, round(sampling.max_new_tokens * LENGTHS[length]))
     most = max(sampling.max_new_tokens, window // 2)
     return replace(sampling, max_new_tokens=min(asked, most), min_new_tokens=min(sampling.min_new_tokens, asked))
+
+
+class _Among:
+    """A sink for one of several replies, which shows it behind those there are."""
+
+    def __init__(self, texts: Sequence[str], sink: Sink) -> None:
+        self._texts, self._sink = texts, sink
+
+    async def queued(self, position: int, expected_wait: float) -> None:
+        await self._sink.queued(position, expected_wait)
+
+    async def show(self, text: str) -> None:
+        await self._sink.show(as_choices([*self._texts, text]))
+
+    async def finish(self, text: str) -> None:
+        """They are finished together."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +120,41 @@ class ChannelSession(BranchingChannel):
                 stored = [await self._store.add_sibling(self.channel, story.head, NewTurn(None, "model", reply))]
         self._upkeep.remember_soon()
         return Reply(stored, generated, notice)
+
+    async def propose(self, sink: Sink) -> list[Turn]:
+        """Several short replies, all of them tries of what comes next; the first one holds until another is chosen.
+
+        Raises as `write` does, and `InputError` where there are fewer than two.
+        """
+        async with self._turn(sink):
+            story, turns = await self._recent()
+            before = "".join(turn.text for turn in turns)
+            texts: list[str] = []
+            for _ in range(WAYS):
+                reply, generated, _ = await self._reply(story, turns, before, _Among(texts, sink), "short")
+                if reply and reply not in texts:
+                    texts.append(reply)
+                if generated.finish_reason == "cancelled":
+                    break
+            if len(texts) < 2:
+                raise InputError("There is no choice to make, as the model has one way to go on: continue instead.")
+            await sink.finish(as_choices(texts))
+            stored = await self._store.append(self.channel, [NewTurn(None, "model", texts[0])], after=story.head)
+            for text in texts[1:]:
+                turn = NewTurn(None, "model", text)
+                stored.append(await self._store.add_sibling(self.channel, stored[-1].id, turn))
+            await self._store.go_to(self.channel, stored[0].id)
+        self._upkeep.remember_soon()
+        return stored
+
+    async def choose(self, first: int, number: int) -> Tries:
+        """Of what was proposed, has the reply of this number hold; `first` is the turn of number 1.
+
+        Raises `InputError`, `NoStoryError`, `HeadMovedError`.
+        """
+        tries = await self.tries()
+        before = 0 if tries is None else next((i for i, turn in enumerate(tries.turns) if turn.id == first), 0)
+        return await self.pick(before + number, of=first)
 
     async def undo(self) -> list[Turn]:
         """Takes the last step back and gives its turns. Raises `NothingToUndoError`, `NoStoryError`."""

@@ -15,6 +15,7 @@ from bot.session import Length
 from bot.story_branches import BranchCommands
 from bot.story_files import FileCommands
 from bot.story_front import AFTER_MOVE, STORY
+from bot.story_votes import VoteButton, VoteCommands
 from bot.views import STORY_COG, VERBS, StoryButton, TurnModal
 from bot.wording import NOTED
 
@@ -23,19 +24,21 @@ _OLD = "The story has moved on since: use the buttons under its latest reply, or
 _TWICE = "Somebody has just pressed that: wait for the reply."
 
 
-class StoryCog(BranchCommands, FileCommands, PingReplies, commands.Cog, name=STORY_COG):
+class StoryCog(BranchCommands, FileCommands, VoteCommands, PingReplies, commands.Cog, name=STORY_COG):
     story = STORY
 
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
         self._pressed: set[tuple[int, int]] = set()  # channel and head of the buttons in work
+        self._votes = {}
 
     async def cog_load(self) -> None:
-        self.gate.bot.add_dynamic_items(StoryButton)
+        self.gate.bot.add_dynamic_items(StoryButton, VoteButton)
 
     async def cog_unload(self) -> None:
+        self._end_votes()
         await self.gate.close()
-        self.gate.bot.remove_dynamic_items(StoryButton)
+        self.gate.bot.remove_dynamic_items(StoryButton, VoteButton)
 
     # Commands
 

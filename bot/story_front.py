@@ -89,14 +89,24 @@ class StoryFront:
         story = await session.story()
         if story is None or stream.last is None or (head is not None and head != story.head):
             return
+        choice = await session.tries() if tries else None
+        place = None if choice is None else (choice.number, len(choice.turns))
+        await self._enthrone(session, stream, controls(story.head or 0, *verbs, tries=place))
+
+    async def _enthrone(self, session: ChannelSession, stream: MessageStream, view: discord.ui.View) -> None:
+        """These buttons under a message that is now the story's end, and none any more under the one before."""
+        if stream.last is None:
+            return
         before = await self._segments(session)
         kept = [str(message) for message in (stream.last.id, *before)][:REMEMBERED]
         await self.gate.services.store.set_setting(f"channel:{session.channel}", CONTROLS, " ".join(kept))
-        choice = await session.tries() if tries else None
-        place = None if choice is None else (choice.number, len(choice.turns))
-        await stream.crown(controls(story.head or 0, *verbs, tries=place))
+        await stream.crown(view)
         if before and before[0] != stream.last.id:
             await self._strip(session, before[0])
+
+    def _place_of(self, session: ChannelSession) -> ChannelPlace:
+        """The channel, for what comes without anybody's asking."""
+        return ChannelPlace(self.gate.bot.get_partial_messageable(session.channel, guild_id=session.guild))
 
     async def _segments(self, session: ChannelSession) -> list[int]:
         """The messages that have had the story's buttons, first the one that has them."""

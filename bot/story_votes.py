@@ -7,9 +7,9 @@ a restart the first press opens it again, and who voted for what is never writte
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import re
-from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self, cast
 
@@ -19,7 +19,7 @@ from discord import app_commands
 from bot.access import Role
 from bot.errors import InputError
 from bot.gate import KNOWN_ERRORS, Interaction, author, command
-from bot.output import harmless, line
+from bot.output import line
 from bot.session import ChannelSession
 from bot.story_front import AFTER_REPLY, STORY, StoryFront
 from bot.streaming import MessageStream, describe
@@ -116,14 +116,14 @@ class VoteCommands(StoryFront):
 
     async def voted(self, interaction: Interaction, first: int, asker: int, choices: int, choice: int) -> None:
         """A button of a vote was pressed."""
-        await self.gate.perform(
-            interaction, "story.vote", lambda: self._voted(interaction, first, asker, choices, choice)
-        )
+        work = functools.partial(self._voted, interaction, first, asker, choices, choice)
+        await self.gate.perform(interaction, "story.vote", work)
 
     async def _voted(self, interaction: Interaction, first: int, asker: int, choices: int, choice: int) -> None:
         session = self._session(interaction)
-        tries = await session.tries()
-        if tries is None or tries.turn.id != first or choice > choices:
+        tries, segments = await session.tries(), await self._segments(session)
+        pressed = None if interaction.message is None else interaction.message.id
+        if tries is None or tries.turn.id != first or segments[:1] != [pressed] or choice > choices:
             raise InputError(_OVER)
         vote = self._votes.get(first)
         if vote is None:  # opened before a restart
@@ -168,8 +168,7 @@ class VoteCommands(StoryFront):
             raise InputError(_OVER) from error
         counted = ", ".join(f"{choice} has {count}" for choice, count in enumerate(vote.counts, start=1))
         lead = [f"-# The votes: {counted}." if vote.cast else "-# Nobody voted, so the first way it is."]
-        place = self.gate.place_of(vote.session.channel, vote.session.guild)
-        await self._post(vote.session, place, lead, tries.turn.text, AFTER_REPLY, tries=True)
+        await self._post(vote.session, self._place_of(vote.session), lead, tries.turn.text, AFTER_REPLY, tries=True)
 
     def _end_votes(self) -> None:
         """When the cog goes; the tries stay."""
@@ -177,12 +176,3 @@ class VoteCommands(StoryFront):
             if vote.closing is not None:
                 vote.closing.cancel()
         self._votes.clear()
-
-
-def as_choices(texts: list[str]) -> str:
-    """The ways to go on, numbered."""
-    return "\n\n".join(f"{number}: {text.strip()}" for number, text in enumerate(texts, start=1))
-
-
-Work = Coroutine[Any, Any, None]
-__all__ = ["Vote", "VoteButton", "VoteCommands", "as_choices", "ballot", "harmless"]

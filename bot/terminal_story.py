@@ -29,6 +29,11 @@ async def _pick(desk: Desk, rest: str) -> None:
     desk.screen.say(f"Try {tries.number} of {len(tries.turns)}: {tries.turn.text.strip()}")
 
 
+async def _vote(desk: Desk, rest: str) -> None:
+    await desk.session.propose(desk.reply_sink())
+    desk.screen.hint("The first one holds; /pick lists them, and /pick N has another one hold.")
+
+
 async def _edit(desk: Desk, rest: str) -> None:
     """With no text behind it, the turn is given in the form in which it is taken."""
     which, bar, text = rest.partition("|")
@@ -129,6 +134,7 @@ def _read(name: str) -> tuple[Path, str]:
 
 TREE = (
     Command("pick", "[N]", "lists the tries of the last part, or has number N of them hold", _pick),
+    Command("vote", "", "the model goes on in three ways; /pick chooses", _vote),
     Command("edit", "[N] [| TEXT]", "gives a part of the story in a line to change, or takes the changed one", _edit),
     Command("tree", "", "where the story parts and ends; * is the story as it stands, ** its end", _tree),
     Command("branch", "N", "goes to turn N; what stood behind it stays in the tree", _branch),

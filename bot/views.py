@@ -21,7 +21,7 @@ VERBS = {  # on a button: the action it needs, its label
 }
 ARROWS = ("earlier", "later")
 _STYLES = {"continue": discord.ButtonStyle.primary, "stop": discord.ButtonStyle.danger}
-_UNLOADED = "I do not tell stories at the moment."
+UNLOADED = "I do not tell stories at the moment."
 CONSENT = "In this channel alone; stored with my name until /teach forget or /memory reset."
 FORM = "A line for each kind, as they stand here; /memory history keeps the version before."
 MAX_INPUT = 4000  # characters that a form's field holds
@@ -62,7 +62,7 @@ class StoryButton(
     async def callback(self, interaction: Interaction) -> None:
         cog = interaction.client.get_cog(STORY_COG)
         if cog is None:
-            await interaction.response.send_message(_UNLOADED, ephemeral=True)
+            await interaction.response.send_message(UNLOADED, ephemeral=True)
         else:
             await cast("Presses", cog).press(interaction, self.verb, self.turn)
 
@@ -104,7 +104,7 @@ class ResetButton(
     async def callback(self, interaction: Interaction) -> None:
         cog = interaction.client.get_cog(MEMORY_COG)
         if cog is None:
-            await interaction.response.send_message(_UNLOADED, ephemeral=True)
+            await interaction.response.send_message(UNLOADED, ephemeral=True)
         else:
             await cast("Confirms", cog).confirmed(interaction, self.asker)
 

@@ -18,7 +18,7 @@ from engine.tensor_files import TensorFiles
 from engine.tokenizer import Tokenizer
 
 BUNDLED = Path(__file__).resolve().parent.parent / "weights"
-DEFAULT_NAME = "ember"
+DEFAULT_NAME = "hearth"
 
 
 @dataclass(frozen=True)

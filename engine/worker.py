@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 FIRST_GUESS = 3.0  # seconds a job takes, before any was measured
 BACKGROUND_SHARE = 4  # background jobs may fill the queue up to 1 / this, so that they never shut users out
 SUMMARY_SHARE = 0.125  # of the context: a longer summary costs more recent text than it tells
+LEAST_SUMMARY = 96  # characters: less holds no sentence
 CHARS_PER_TOKEN = 3  # to turn a budget of tokens into one of characters; errs on the small side
 
 
@@ -160,7 +161,7 @@ class Worker:
     @property
     def summary_chars(self) -> int:
         """Budget of a summary, in characters."""
-        return int(self._engine.info.block_size * SUMMARY_SHARE * CHARS_PER_TOKEN)
+        return max(LEAST_SUMMARY, int(self._engine.info.block_size * SUMMARY_SHARE * CHARS_PER_TOKEN))
 
     def visible_from(self, text: str, budget_share: float) -> int:
         """The character offset where the part of the text begins that this share of the context can hold."""

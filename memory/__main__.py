@@ -47,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _move(given: argparse.Namespace) -> str:
     moved = asyncio.run(move(given.source, given.target, given.guild))
-    return f"Moved {moved.channels:,} channels, {moved.rows:,} rows, from {given.source} to {given.target}."
+    return f"Moved from {given.source} to {given.target}: channels {moved.channels:,}, rows {moved.rows:,}."
 
 
 def _check(given: argparse.Namespace) -> str:
@@ -60,7 +60,7 @@ def _backup(given: argparse.Namespace) -> str:
 
 def _told(found: Contents) -> str:
     return (
-        f"{found.channels:,} channels, {found.stories:,} stories, {found.turns:,} turns, {found.lessons:,} lessons,"
+        f"channels {found.channels:,}, stories {found.stories:,}, turns {found.turns:,}, lessons {found.lessons:,},"
         f" {found.bytes / 1e6:,.1f} MB, format {found.version}"
     )
 

@@ -151,3 +151,36 @@ async def test_stories_are_finished_and_taken_up_again(services: Services) -> No
     assert (await text_of(services)).endswith("He smiled.")
     with pytest.raises(NotFoundError):
         await session.resume_story(999)
+
+
+async def test_ways_to_go_on_are_proposed_and_one_is_chosen(chatty_services: Services) -> None:
+    session = chatty_services.session(CHANNEL)
+    await session.start("The fox", "Once there was a fox.", ANN)
+    await session.write(None, ANN, Paper())
+    await session.undo()
+    paper = Paper()
+    with pytest.raises(InputError, match="no choice to make"):  # the same seed each time
+        await session.propose(paper)
+    assert paper.finished == []
+    assert await text_of(chatty_services) == "Once there was a fox."
+
+
+async def test_what_was_proposed_is_chosen_among_older_tries(services: Services) -> None:
+    session = await story(services)
+    await session.undo()
+    await services.store.append(CHANNEL, [NewTurn(None, "model", " It snowed.")], after=(await session.tail(1))[0].id)
+    await session.undo()
+    paper = Paper()
+    turns = await session.propose(paper)
+    assert [f"{number}: {turn.text.strip()}" for number, turn in enumerate(turns, start=1)] == (
+        paper.finished[0].split("\n\n")
+    )
+    assert all(paper.finished[0].startswith(text) for text in paper.shown)
+    assert (await session.choose(turns[0].id, 2)).turn == turns[1]
+    tries = await session.tries()
+    assert tries is not None
+    assert tries.turns[0].text == " It snowed."
+    with pytest.raises(HeadMovedError):
+        await session.choose(turns[0].id, 1)
+    with pytest.raises(NoStoryError):
+        await services.session(99).propose(Paper())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,6 +57,7 @@ def cases() -> Mapping[str, tuple[str, dict[str, Any]]]:
         "story.redo": ("story redo", {}),
         "story.stop": ("story stop", {}),
         "story.pick": ("story pick", {"try": 1}),
+        "story.vote": ("story vote", {}),
         "story.edit": ("story edit", {}),
         "story.branch": ("story branch", {"turn": 1}),
         "story.finish": ("story finish", {}),
@@ -139,6 +141,72 @@ async def test_a_try_that_cannot_stand_in_its_message_comes_as_a_new_one(world: 
     assert [choice["value"] for choice in choices] == [1, 2]
     will.command("story pick", channel=channel, options={"try": 2})
     assert (await crowned(world, channel, anew)).content.startswith("-# Will chose try 2 of 2:\n")
+
+
+async def test_a_vote_is_counted_when_its_asker_says_so(world: World) -> None:
+    will, tess, stan = world[Role.WRITER], world[Role.TEACHER], world[Role.STRANGER]
+    channel = world.server.guild.add_channel("votes")
+    message = await begun(will, channel)
+    ballot = await asked(world, will, channel)
+    await world.server.wait_for(lambda: not message.buttons, None, "one set of buttons")
+    head, *ways = ballot.content.split("\n", 1)[0], *ballot.content.split("\n", 1)[1].split("\n\n")
+    assert head == "-# Will asks how it goes on; the vote is open for 60 s."
+    assert [way[:3] for way in ways] == ["1: ", "2: ", "3: "]
+    assert "role writer" in await told_by_button(stan.click(ballot, choice_of(ballot, 3)))
+    for member, choice in ((will, "1"), (tess, "1"), (tess, "3"), (world[Role.KEEPER], "3")):
+        member.click(ballot, choice_of(ballot, int(choice)))
+        await world.server.wait_for(lambda choice=choice: shown_votes(ballot)[int(choice) - 1], None, "a vote")  # type: ignore[misc]
+    await world.server.wait_for(lambda: shown_votes(ballot) == [1, 0, 2], None, "all votes")
+    assert "Only who asked" in await told_by_button(tess.click(ballot, "Count now"))
+    will.click(ballot, "Count now")
+    counted = await crowned(world, channel, ballot)
+    assert counted.content == f"-# The votes: 1 has 1, 2 has 0, 3 has 2.\n{ways[2][3:]}"
+    assert labels(counted)[3:] == ["\u25c0", "3 of 3", "\u25b6"]
+    await world.server.wait_for(lambda: not ballot.buttons, None, "one set of buttons")
+    assert ways[2][3:] in await told(will.command("story show", channel=channel))
+
+
+async def test_a_vote_counts_itself_and_ends_when_the_story_moves_on(world: World) -> None:
+    will, channel = world[Role.WRITER], world.server.guild.add_channel("alone")
+    await begun(will, channel)
+    ballot = await asked(world, will, channel, seconds=5)
+    way = ballot.content.split("\n\n")[0].split("1: ", 1)[1]
+    counted = await crowned(world, channel, ballot)
+    assert counted.content == f"-# Nobody voted, so the first way it is.\n{way}"
+    ballot = await asked(world, will, channel)
+    buttons = ballot.components
+    will.command("story continue", channel=channel)
+    await crowned(world, channel, ballot)
+    ballot.components = buttons  # as if they had not gone
+    assert "moved on" in await told_by_button(will.click(ballot, choice_of(ballot, 2)))
+
+
+async def test_arrows_and_votes_outlive_the_process(tmp_path: Path, tiny_weights: Path) -> None:
+    env = {"MINIATURE_DATA_DIR": str(tmp_path), "MINIATURE_WEIGHTS": str(tiny_weights),
+           "MINIATURE_TEMPERATURE": "5", "MINIATURE_MAX_NEW_TOKENS": "12"}  # fmt: skip
+    async with DiscordServer(timeout=60) as server:
+        world, will = World(server), server.guild.add_member("Willa")
+        tries, votes = server.channel, server.guild.add_channel("votes")
+        async with BotProcess(server, env=env, cwd=tmp_path) as bot:
+            await bot.wait_ready()
+            first = await begun(will, tries)
+            will.click(first, "Retry")
+            message = await crowned(world, tries, first)
+            await begun(will, votes)
+            ballot = await asked(world, will, votes)
+            will.click(ballot, choice_of(ballot, 2))
+            await server.wait_for(lambda: shown_votes(ballot) == [0, 1, 0], None, "a vote")
+            assert await bot.terminate() == 0
+        async with BotProcess(server, env=env, cwd=tmp_path) as bot:
+            await bot.wait_ready()
+            await turned(world, will, message, "\u25c0", "1 of 2")
+            assert reply_of(message) == reply_of(first)
+            will.click(ballot, choice_of(ballot, 3))
+            await server.wait_for(lambda: shown_votes(ballot) == [0, 0, 1], None, "a vote that begins anew")
+            will.click(ballot, "Count now")
+            assert (await crowned(world, votes, ballot)).content.startswith("-# The votes: 1 has 0, 2 has 0, 3 has 1.")
+            assert await bot.terminate() == 0
+            assert "Traceback" not in bot.output, bot.output
 
 
 async def test_a_part_is_edited_in_a_form(world: World) -> None:
@@ -320,6 +388,30 @@ async def crowned(world: World, channel: Channel, after: Message | None) -> Mess
     message = await world.server.wait_for(look, None, "a finished message")
     assert message is not None
     return message
+
+
+async def asked(world: World, member: Member, channel: Channel, **options: Any) -> Message:
+    """A new vote with its buttons."""
+    before = channel.last_message
+    member.command("story vote", channel=channel, options=options)
+
+    def look() -> Message | None:
+        last = channel.last_message
+        return last if last is not None and last is not before and labels(last)[-1:] == ["Count now"] else None
+
+    message = await world.server.wait_for(look, None, "a vote")
+    assert message is not None
+    return message
+
+
+def choice_of(message: Message, choice: int) -> str:
+    """The id of its button."""
+    return str(message.buttons[choice - 1]["custom_id"])
+
+
+def shown_votes(message: Message) -> list[int]:
+    """What the buttons say."""
+    return [int(label[3:-1] or 0) if "(" in label else 0 for label in labels(message)[:3]]
 
 
 async def turned(world: World, member: Member, message: Message, label: str, shown: str) -> None:

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from bot.services import Services
 from config.settings import SettingsError, load_settings
 from memory import Store
+from memory.moving import move
+from tests.bot.conftest import ANN
 from tests.discord_server import BotProcess, DiscordServer, Guild
 from tests.discord_server.reading import told
 
@@ -41,6 +44,17 @@ def guild_of(server: DiscordServer, shard: int) -> Guild:
         if (guild.id >> 22) % 2 == shard:
             guild.add_channel("stories")
             return guild
+
+
+async def test_a_channel_that_holds_a_pin_alone_moves_too(services: Services, tmp_path: Path) -> None:
+    await services.session(5, 7).pin("Mira is a fox.", ANN)
+    await services.session(6, 8).pin("Tom is a bear.", ANN)
+    await services.idle()
+    await services.close()
+    await move(services.store.file, tmp_path / "other", 7)
+    async with await Store.open(tmp_path / "other") as store:
+        assert [pin.text for pin in await store.pins(5)] == ["Mira is a fox."]
+        assert await store.pins(6) == []
 
 
 @pytest.mark.slow

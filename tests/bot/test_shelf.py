@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bot.errors import InputError
+from bot.intake import take_in
 from bot.services import Services
 from bot.shelf import ShelfEntry
 from bot.weights_page import card_lines
@@ -93,6 +94,12 @@ async def test_what_is_no_weights_is_refused_and_leaves_nothing(
     assert list(own(services).iterdir()) == []
     assert "mine" not in [entry.name for entry in services.shelf.list()]
     assert await services.store.audit_rows(9) == []
+
+
+async def test_the_disk_is_not_filled(services: Services, arrived: Path) -> None:
+    with pytest.raises(InputError, match="of the disk may be filled"):
+        take_in(arrived, own(services), "mine", reserve=1 << 60)
+    assert list(own(services).iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["", "..", ".hidden", "a/b", "a\\b", "x" * 41, "a b", "ö"])

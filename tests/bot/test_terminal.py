@@ -116,6 +116,52 @@ def test_lessons_are_taught_tested_and_forgotten(home: Home) -> None:
     ]
 
 
+def test_a_story_is_branched_edited_and_carried_in_and_out(home: Home) -> None:
+    (home.folder / "hen.txt").write_text("A hen sat on an egg.\n\nIt was blue.", encoding="utf-8")
+    run = home.run(
+        "/start Fox | A fox ran.",
+        "She saw Tom.",
+        "/retry",
+        "/pick",
+        "/pick 1",
+        "/edit",
+        "/edit | He\\nsat.",
+        "/edit 1 | A hare ran.",
+        "/tree",
+        "/branch 1",
+        "/note It is night.",
+        "/note Rain. | 2",
+        "/memory",
+        "/note",
+        "/continue short",
+        "/export fox.html",
+        "/export fox.epub",
+        "/finish",
+        "/import hen.txt",
+        "/import hen.txt | The hen",
+        "/list",
+        "/resume 1",
+        "/show",
+    )
+    assert (run.code, run.err, run.errors) == (0, "", [])
+    assert re.search(r"^  1\. .*\n\* 2\. ", run.out, re.MULTILINE)
+    assert "Try 1 of 2: " in run.out
+    assert re.search(r"^/edit \| ", run.out, re.MULTILINE)
+    assert "* 6: A hare ran. (Ann)" in run.out
+    assert re.search(r"\*\* .*He sat\. \(the model, changed by Ann\)$", run.out, re.MULTILINE)
+    assert "The story goes on from: A fox ran." in run.out
+    assert "Note, 2 lines before the end of the text" in run.out
+    assert "The note is gone: Rain." in run.out
+    assert (home.folder / "fox.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert (home.folder / "fox.epub").read_bytes().startswith(b"PK")
+    assert "hen begins, with 34 characters in 1 turn." in run.out
+    assert "* 3. The hen (34 characters in 1 turn)\n  2. hen (34 characters in 1 turn)\n  1. Fox (" in run.out
+    bad = home.run("/pick 9", "/edit 99", "/edit x | y", "/branch", "/branch 99", "/note Rain. | far", "/continue huge",
+                   "/import", "/import none.txt", "/import fox.epub", "/resume 9", "/export fox.html")  # fmt: skip
+    assert (bad.code, bad.err, len(bad.errors)) == (0, "", 12)
+    assert all(line.endswith(".") for line in bad.errors)
+
+
 def test_memory_is_shown_edited_restored_and_reset(home: Home) -> None:
     first = home.run(
         "/start Fox | The fox ran to the river.",

@@ -48,7 +48,7 @@ def test_what_is_kept_is_shown_exported_and_removed(home: Home) -> None:
 
 def test_the_process_tells_how_it_is(home: Home) -> None:
     run = home.run("A fox ran.", "/status")
-    assert "Done: 1 replies, 0 lessons, 0 failures; " in run.out
+    assert "Done: replies 1, lessons 0, failures 0; " in run.out
     assert "No warnings or errors since the start." in run.out
 
 

@@ -52,7 +52,7 @@ async def test_what_is_not_whole_is_told(file: Path, tmp_path: Path, capsys: pyt
             await step(store, member="She ran on and on. " * 20)
     whole = content(file)
     assert main(["check", str(file)]) == 0
-    assert "is whole: 1 channels, 1 stories, 121 turns, 0 lessons" in capsys.readouterr().out
+    assert "is whole: channels 1, stories 1, turns 121, lessons 0, " in capsys.readouterr().out
     overwrite(file, whole[:-4096])
     with pytest.raises(DatabaseDamagedError):
         check(file)
@@ -84,7 +84,7 @@ async def test_the_commands(file: Path, tmp_path: Path, capsys: pytest.CaptureFi
         await story(store)
     copy = str(tmp_path / "copy")
     assert main(["backup", str(file), copy]) == 0
-    assert f"{copy} is a whole copy: 1 channels" in capsys.readouterr().out
+    assert f"{copy} is a whole copy: channels 1, " in capsys.readouterr().out
     assert main(["check", copy]) == 0
 
 
@@ -96,7 +96,7 @@ def test_a_move_by_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     asyncio.run(fill())
     arguments = ["move", "--from", str(tmp_path / "a"), "--to", str(tmp_path / "b"), "--guild", "3"]
     assert main(arguments) == 0
-    assert capsys.readouterr().out.startswith("Moved 1 channels, 2 rows, from ")
+    assert capsys.readouterr().out.endswith(": channels 1, rows 2.\n")
     assert main(arguments) == 1
     assert capsys.readouterr().err.startswith("! ")
     with pytest.raises(SystemExit):
