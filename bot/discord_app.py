@@ -55,7 +55,8 @@ class StoryBot(commands.AutoShardedBot):
             command_prefix=commands.when_mentioned,
             help_command=None,
             tree_cls=StoryTree,
-            intents=discord.Intents(guilds=True),
+            # None of these is privileged: the text of a message comes only where it pings us.
+            intents=discord.Intents(guilds=True, guild_messages=True, dm_messages=True),
             allowed_mentions=NO_MENTIONS,
             member_cache_flags=discord.MemberCacheFlags.none(),
             max_messages=None,

@@ -45,7 +45,8 @@ class Window:
     def read(self, ids: Sequence[int], kept: int = 0) -> Floats:
         """Read a whole prompt, whose first `kept` ids are its prefix; logits (V,) behind its last id."""
         same = agreeing(self._ids, ids)
-        if kept <= same < len(ids) - 1 and self._movable:
+        # Only behind the same prefix: what an older one held, a pin that is gone perhaps, must not stay in the cache.
+        if kept == self._kept and kept <= same < len(ids) - 1 and self._movable:
             same = self._move(ids, kept, same)
         self.cut(min(same, len(ids) - 1))  # the last is read again: its logits are not kept
         self._kept = kept

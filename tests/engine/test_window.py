@@ -66,6 +66,15 @@ def test_the_same_prompt_again_costs_one_position() -> None:
     assert decoder.read == 1
 
 
+@pytest.mark.parametrize("kept", [1, 2])
+def test_nothing_is_left_of_a_prefix_that_became_shorter(kept: int) -> None:
+    model = make(n_layer=2)
+    window = Window(Counting(model))
+    window.read([*PREFIX, *TEXT], len(PREFIX))
+    ids = [*PREFIX[:kept], *TEXT, 8, 9]
+    np.testing.assert_allclose(window.read(ids, kept), fresh(model, ids), atol=1e-5, rtol=1e-5)
+
+
 def test_another_summary_is_read_anew() -> None:
     model = make(n_layer=2)
     window = Window(TorchDecoder(model))
