@@ -23,6 +23,7 @@ from memory import NewTurn, NoStoryError, NotFoundError, NothingToUndoError, Sto
 from tests.bot.conftest import ANN, BANNED, BEN, CHATTY, Paper, open_services
 
 CHANNEL = 7
+ENDLESS = replace(CHATTY, max_new_tokens=4000, min_new_tokens=4000)  # not over before it is stopped
 LONG = "The fox ran over the hill and through the wood until she came to a river. " * 12
 
 
@@ -99,24 +100,24 @@ async def test_a_sink_that_fails_leaves_the_story_as_it_was(chatty_services: Ser
     assert not services.session(CHANNEL).stop()
 
 
-async def test_a_cancelled_caller_leaves_the_story_as_it_was_and_the_channel_free(chatty_services: Services) -> None:
-    services = chatty_services
-    await _written(services)
-    before = await services.store.path(CHANNEL)
-    begun = asyncio.Event()
-    task = asyncio.ensure_future(
-        services.session(CHANNEL).write("Lost words.", ANN, Paper(on_show=lambda text: begun.set() or task.cancel()))
-    )
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert begun.is_set()
-    assert await services.store.path(CHANNEL) == before
-    assert (await services.session(CHANNEL).write("Then it rained.", ANN, Paper())).turns
+async def test_a_cancelled_caller_leaves_the_story_as_it_was_and_the_channel_free(settings: Settings) -> None:
+    async with await open_services(settings, ENDLESS) as services:
+        await _written(services, 0)
+        before = await services.store.path(CHANNEL)
+        begun = asyncio.Event()
+        session = services.session(CHANNEL)
+        task = asyncio.ensure_future(
+            session.write("Lost words.", ANN, Paper(on_show=lambda text: begun.set() or task.cancel()))
+        )
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert begun.is_set()
+        assert await services.store.path(CHANNEL) == before
+        assert (await session.write("Then it rained.", ANN, Paper(on_show=lambda text: session.stop()))).turns
 
 
 async def test_stop_keeps_what_was_written(settings: Settings) -> None:
-    endless = replace(CHATTY, max_new_tokens=4000, min_new_tokens=4000)  # not over before it is stopped
-    async with await open_services(settings, endless) as services:
+    async with await open_services(settings, ENDLESS) as services:
         await _written(services, 0)
         session = services.session(CHANNEL)
         paper = Paper(on_show=lambda text: session.stop())
