@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from bot.errors import InputError
@@ -46,6 +49,24 @@ def number(text: str, usage: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 16):
         raise InputError(f"A number is missing: {usage}.")
     return int(text)
+
+
+async def write_new(name: str, data: bytes, *, private: bool = False) -> Path:
+    """A file that was not there before, `private` for nobody else on this machine to read. Raises `InputError`."""
+    path = Path(name)
+
+    def write() -> Path:
+        there = path.expanduser()
+        with os.fdopen(os.open(there, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666), "wb") as file:
+            file.write(data)
+        return there
+
+    try:
+        return await asyncio.to_thread(write)
+    except FileExistsError as error:
+        raise InputError(f"{name} is there already: choose another name.") from error
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"{name} cannot be written ({error}): choose another place.") from error
 
 
 def switch(text: str, usage: str) -> bool:

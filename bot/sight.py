@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from bot.lore import entering
 from engine.prompt import MEMORY_SHARE, NOTE_SHARE, memory_text
@@ -50,14 +49,6 @@ class MemoryView:
     def free_tokens(self) -> int:
         memory = self.pins_tokens + self.entries_tokens + self.summary_tokens
         return max(self.window - memory - self.note_tokens - self.text_tokens - self.reply_tokens, 0)
-
-    @property
-    def adapter(self) -> Literal["none", "ready", "stale", "rebuilding"]:
-        if not self.lessons:
-            return "none"
-        if len(self.learnt) == len(self.lessons):
-            return "ready"
-        return "rebuilding" if self.rebuilding else "stale"
 
 
 class Room:

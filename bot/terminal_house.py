@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from pathlib import Path
 
-from bot.desk import Command, Desk
+from bot.desk import Command, Desk, write_new
 from bot.dials import shown
 from bot.errors import InputError
 from bot.privacy import ASK, NOTICE, export, kept, removed
@@ -52,21 +51,8 @@ async def _export(desk: Desk, rest: str) -> None:
         raise InputError("A file is missing: /privacy export FILE writes it.")
     found = await desk.services.store.belongings(desk.author.id)
     data = export(found, person=desk.author.id, name=desk.author.name, now=time.time())
-    try:
-        path = await asyncio.to_thread(_write_new, rest, data)
-    except FileExistsError as error:
-        raise InputError(f"{rest} is there already: choose another name.") from error
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"{rest} cannot be written ({error}): choose another place.") from error
+    path = await write_new(rest, data, private=True)
     desk.screen.say(f"Written to {path}. {kept(found)}")
-
-
-def _write_new(name: str, data: bytes) -> Path:
-    """For nobody else on this machine to read."""
-    path = Path(name).expanduser()
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(data)
-    return path
 
 
 async def _delete(desk: Desk, rest: str) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from bot.branch_tree import tree_lines
-from bot.desk import Command, Desk, number
+from bot.desk import Command, Desk, number, write_new
 from bot.errors import InputError
 from bot.exports import ENDINGS, Form
 from bot.manuscript import MAX_BROUGHT
@@ -96,20 +96,8 @@ async def _export(desk: Desk, rest: str) -> None:
         return
     form: Form = next((form for form, ending in ENDINGS.items() if rest.lower().endswith(ending)), "markdown")
     _, content = await desk.session.export(form)
-    try:
-        path = await asyncio.to_thread(_write_new, rest, content)
-    except FileExistsError as error:
-        raise InputError(f"{rest} is there already: choose another name.") from error
-    except (OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"{rest} cannot be written ({error}): choose another place.") from error
+    path = await write_new(rest, content)
     desk.screen.say(f"Written to {path}.")
-
-
-def _write_new(name: str, content: bytes) -> Path:
-    path = Path(name).expanduser()
-    with path.open("xb") as file:
-        file.write(content)
-    return path
 
 
 async def _import(desk: Desk, rest: str) -> None:

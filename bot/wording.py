@@ -90,7 +90,8 @@ def lesson_state(view: MemoryView, row: LessonRow) -> str:
 def lessons_state(view: MemoryView) -> str:
     """How many there are and are learnt, and when they take part."""
     waiting = "being learnt anew for these weights" if view.rebuilding else "learnt anew for these weights by and by"
-    learnt = "all learnt" if view.adapter == "ready" else f"{len(view.learnt)} learnt, the others are {waiting}"
+    known = len(view.learnt)
+    learnt = "all learnt" if 0 < known == len(view.lessons) else f"{known} learnt, the others are {waiting}"
     when = "they take part in all text" if view.always_on else "they take part in text that has to do with them"
     return f"{len(view.lessons)}, {learnt}; {when}"
 

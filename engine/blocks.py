@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -110,25 +109,7 @@ class Linear(nn.Module):
         self.bias = nn.Parameter(torch.empty(sum(parts), dtype=dtype)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.dtype == torch.float32 != self.weight.dtype and not torch.is_autocast_enabled("cpu"):
-            out: Tensor = Widened.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
-            return out
         return F.linear(x, self.weight, self.bias)  # (..., n_in) -> (..., n_out)
-
-
-class Widened(torch.autograd.Function):
-    """A linear map whose weights are stored in half precision and computed with in float32: one matrix at a time is
-    wide, in the backward pass too, where autograd would keep them all."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(weight)
-        return F.linear(x, weight.float(), None if bias is None else bias.float())  # (..., n_in) -> (..., n_out)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:  # of x alone: such weights are frozen
-        (weight,) = ctx.saved_tensors
-        return grads[0] @ weight.float(), None, None  # (..., n_out) -> (..., n_in)
 
 
 class Attention(nn.Module):

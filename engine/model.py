@@ -45,11 +45,9 @@ class GPT(nn.Module):
     Attributes:
         gradient_checkpointing: compute each block anew in the backward pass (Chen et al. 2016,
             https://arxiv.org/abs/1604.06174): the memory of one block in place of all, for a third more time.
-        widened: compute in float32 though the weights are stored in half precision.
     """
 
     gradient_checkpointing: bool = False
-    widened: bool = False
 
     def __init__(self, config: GPTConfig, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
@@ -126,8 +124,6 @@ class GPT(nn.Module):
         S, T = (cache.length if cache is not None else 0), idx.size(1)
         mask = visible(idx, S, documents)
         x = F.embedding(idx, self.embedding.weight)  # (B, T) -> (B, T, C)
-        if self.widened:
-            x = x.float()  # all that follows is computed in the dtype of x
         if self.positions is not None:
             x = x + self.positions.weight[S : S + T]  # (T, C) to each row
         turn = None

@@ -15,10 +15,10 @@ from bot.access import ACTIONS, Role, allowed
 from engine.checkpoint import load_weights
 from engine.model import UnitGroup
 from engine.pack import dump_pack
+from tests.bot.staff import World, staffed
 from tests.conftest import write_tiny_weights
-from tests.discord_server import BotProcess, Channel, DiscordServer, Interaction, Member
+from tests.discord_server import Channel, Interaction, Member
 from tests.discord_server.reading import filled, reported, told, told_by_button
-from tests.discord_server.world import MANAGE_GUILD
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -26,25 +26,6 @@ NOBODY = 999_999  # a lesson, pin or version that there is not
 LESSON = ("The fox in the *garden* is called", "Mira.")
 LONG = "The fox ran down to the river and met Tom, who was called away by @everyone. " * 48  # half a window or so
 GROUPS = ("teach", "memory", "style")
-
-
-class World:
-    """A server with somebody in each role, and a bot in it."""
-
-    def __init__(self, server: DiscordServer) -> None:
-        guild = server.guild
-        self.server = server
-        self.writers, self.teachers = guild.add_role("writers"), guild.add_role("teachers")
-        self.people = {
-            Role.STRANGER: guild.add_member("Stan"),
-            Role.WRITER: guild.add_member("Will", self.writers),
-            Role.TEACHER: guild.add_member("Tess", self.teachers),
-            Role.KEEPER: guild.add_member("Kim", guild.add_role("mods", MANAGE_GUILD)),
-            Role.OWNER: guild.members[server.owner.id],
-        }
-
-    def __getitem__(self, role: Role) -> Member:
-        return self.people[role]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -58,21 +39,9 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         (data / "styles" / f"{name}.safetensors").write_bytes(dump_pack([units, units], about))
     env = {"MINIATURE_DATA_DIR": str(data), "MINIATURE_WEIGHTS": str(weights),
            "MINIATURE_TEMPERATURE": "0", "MINIATURE_MAX_NEW_TOKENS": "12"}  # fmt: skip
-    async with DiscordServer(timeout=60) as server, BotProcess(server, env=env, cwd=data) as bot:
-        await bot.wait_ready()
-        world = World(server)
-        for name, role in (("writer", world.writers), ("teacher", world.teachers)):
-            await told(world[Role.OWNER].command("access set", role=name, discord_role=role))
+    async with staffed(env) as world:
         await told(world[Role.OWNER].command("teach switch", state="on"))
         yield world
-        assert await bot.terminate() == 0
-        assert "Traceback" not in bot.output, bot.output
-        assert "Mira" not in bot.output, "the log holds no text of members"
-        assert server.unexpected == []
-        assert server.violations == []
-        for payload in server.payloads:
-            if payload.message.get("content") is not None:
-                assert payload.message["allowed_mentions"] == {"parse": []}, payload
 
 
 def cases(world: World) -> Mapping[str, tuple[str, dict[str, Any]]]:

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from bot.access import ACTIONS, Role, allowed
 from memory import Store
-from tests.bot.test_discord_commands import World
+from tests.bot.staff import World, nothing_out_of_place
 from tests.conftest import write_tiny_weights
 from tests.discord_server import BotProcess, Channel, DiscordServer, Member, Upload
 from tests.discord_server.reading import filled, reported, told, told_by_button
@@ -42,11 +42,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
             assert "Traceback" not in bot.output, bot.output
             assert "Mira" not in bot.output, "the log holds no text of members"
             await _reported_without_text(data)
-        assert server.unexpected == []
-        assert server.violations == []
-        for payload in server.payloads:
-            if payload.message.get("content") is not None:
-                assert payload.message["allowed_mentions"] == {"parse": []}, payload
+        nothing_out_of_place(server)
 
 
 class House(World):

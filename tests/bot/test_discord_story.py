@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from bot.access import ACTIONS, Role, allowed
 from bot.output import harmless
-from tests.bot.test_discord_commands import World
+from tests.bot.staff import World, staffed
 from tests.conftest import write_tiny_weights
 from tests.discord_server import BotProcess, Channel, DiscordServer, Member, Message, Upload
 from tests.discord_server.reading import filled, told, told_by_button
@@ -29,20 +29,8 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
     weights = write_tiny_weights(data / "weights" / "tiny", 1)
     env = {"MINIATURE_DATA_DIR": str(data), "MINIATURE_WEIGHTS": str(weights),
            "MINIATURE_TEMPERATURE": "5", "MINIATURE_MAX_NEW_TOKENS": "12"}  # fmt: skip
-    async with DiscordServer(timeout=60) as server, BotProcess(server, env=env, cwd=data) as bot:
-        await bot.wait_ready()
-        world = World(server)
-        for name, role in (("writer", world.writers), ("teacher", world.teachers)):
-            await told(world[Role.OWNER].command("access set", role=name, discord_role=role))
+    async with staffed(env) as world:
         yield world
-        assert await bot.terminate() == 0
-        assert "Traceback" not in bot.output, bot.output
-        assert "Mira" not in bot.output, "the log holds no text of members"
-        assert server.unexpected == []
-        assert server.violations == []
-        for payload in server.payloads:
-            if payload.message.get("content") is not None:
-                assert payload.message["allowed_mentions"] == {"parse": []}, payload
 
 
 def cases() -> Mapping[str, tuple[str, dict[str, Any]]]:
