@@ -80,15 +80,32 @@ ACTIONS: Mapping[str, Role] = MappingProxyType(
 )
 
 
-def allowed(action: str, role: Role) -> bool:
-    """Whether `role` may do `action`; `KeyError` for an action that was never declared."""
-    return role >= ACTIONS[action]
+ALONE = frozenset({"weights.activate", "weights.rollback", "weights.add", "weights.remove"})
+"""Actions that are an owner's because all servers share what they change: where the bot serves one server alone, that
+server's administrators may do them as well."""
 
 
-def require(action: str, role: Role) -> None:
+def allowed(action: str, role: Role, *, runs_alone: bool = False) -> bool:
+    """Whether `role` may do `action`; `KeyError` for an action that was never declared.
+
+    `runs_alone`: an administrator of the one server that the bot serves asks, in that server.
+    """
+    return role >= ACTIONS[action] or (runs_alone and action in ALONE)
+
+
+def require(action: str, role: Role, *, runs_alone: bool = False) -> None:
     """Raises `NotAllowedError`, which names the least role that would do."""
-    if not allowed(action, role):
+    if not allowed(action, role, runs_alone=runs_alone):
         raise NotAllowedError(action, ACTIONS[action])
+
+
+def managers_only(command: str) -> bool:
+    """Whether Discord itself is to offer a top-level command to nobody but those who may Manage Server.
+
+    One default holds for all of a group, and Discord knows nothing of the roles of `/access set`: so it hides only what
+    is for keepers and owners throughout. An owner who manages nothing has such commands in direct messages.
+    """
+    return min(role for action, role in ACTIONS.items() if action.split(".")[0] == command) >= Role.KEEPER
 
 
 def role_of(

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from bot.branch_tree import Tree, tree_of
 from bot.errors import InputError
 from bot.manuscript import SENTENCE_ENDS, behind, typed
-from bot.memories import RememberingChannel
+from bot.rating import Rating
+from bot.modes import ONE_WORD, covered_twigs, one_word
+from bot.sharing import SEALED, SharedChannel
 from memory import Author, HeadMovedError, NewTurn, NotFoundError, Story, Turn, Twig
 
 MEETING = 200  # characters before a text with which it could say what the rules refuse
@@ -31,13 +33,17 @@ class Tries:
         return self.turns[self.index]
 
 
-class BranchingChannel(RememberingChannel):
+class BranchingChannel(SharedChannel):
     """The ways through the story's tree. A turn goes by its number, which counts the story's turns as they came."""
 
     # Other tries
 
     async def tries(self) -> Tries | None:
         """Those of the story's last turn, itself among them; None where the story has no text."""
+        tries = await self._tries()
+        return None if tries is None else Tries(await self._seen(tries.turns), tries.index)
+
+    async def _tries(self) -> Tries | None:
         story = await self._story()
         if story.head is None:
             return None
@@ -46,13 +52,15 @@ class BranchingChannel(RememberingChannel):
         turns = [turn for turn in turns if turn.kind == held.kind]
         return Tries(turns, turns.index(held))
 
-    async def pick(self, number: int, of: int | None = None) -> Tries:
+    async def pick(self, number: int, of: int | None = None, by: Author | None = None) -> Tries:
         """Has the try of this number hold.
 
-        With `of`, only if that is the story's last turn. Raises `InputError`, `NoStoryError`, `HeadMovedError`.
+        With `of`, only if that is the story's last turn; with `by`, only if that one has the turn. Raises `InputError`,
+        `NoStoryError`, `HeadMovedError`.
         """
         async with self._lock:
-            tries = await self.tries()
+            await self._seat(await self._story(), by)
+            tries = await self._tries()
             if tries is None or len(tries.turns) == 1:
                 raise InputError("There is one try only of the story's last part: /story retry writes another.")
             if of is not None and tries.turn.id != of:
@@ -60,30 +68,32 @@ class BranchingChannel(RememberingChannel):
             if not 1 <= number <= len(tries.turns):
                 raise InputError(f"There are {len(tries.turns)} tries of the story's last part: choose one of them.")
             await self._store.go_to(self.channel, tries.turns[number - 1].id)
-        return Tries(tries.turns, number - 1)
+        return Tries(await self._seen(tries.turns), number - 1)
 
     # Ways through the tree
 
     async def outline(self) -> list[Twig]:
         """Every turn of the story, the oldest first. Raises `NoStoryError`."""
         await self._story()
-        return await self._store.outline(self.channel)
+        twigs = await self._store.outline(self.channel)
+        return covered_twigs(twigs) if await self.sealed() else twigs
 
     async def tree(self) -> Tree:
         """The story's tree, drawn together so that it can be taken in. Raises `NoStoryError`."""
         story = await self._story()
-        return await asyncio.to_thread(tree_of, await self._store.outline(self.channel), story.head)
+        return await asyncio.to_thread(tree_of, await self.outline(), story.head)
 
-    async def branch(self, number: int) -> Turn:
+    async def branch(self, number: int, by: Author | None = None) -> Turn:
         """Goes to a turn, from which the story is then continued; what stood behind it stays in the tree.
 
-        Raises `NoStoryError`, `NotFoundError`.
+        With `by`, only if that one has the turn. Raises `InputError`, `NoStoryError`, `NotFoundError`.
         """
         async with self._lock:
+            await self._seat(await self._story(), by)
             turn = await self._store.numbered(self.channel, number)
             await self._store.go_to(self.channel, turn.id)
         self._upkeep.remember_soon()
-        return turn
+        return (await self._seen([turn]))[0]
 
     async def to_edit(self, number: int | None, author: Author) -> Turn:
         """The turn of this number, or the last one, which this author may edit: their own, or the model's.
@@ -92,11 +102,13 @@ class BranchingChannel(RememberingChannel):
         """
         if number is not None:
             turn = await self._store.numbered(self.channel, number)
-        elif tries := await self.tries():
+        elif tries := await self._tries():
             turn = tries.turn
         else:
             raise InputError("The story has no text yet: write its beginning first.")
         self._require_theirs(turn, author)
+        if turn.author_id != author.id and await self.sealed():
+            raise InputError(SEALED)
         path = await self._store.path(self.channel, (await self._story()).turns - turn.depth)
         if path[:1] != [turn]:
             raise InputError("That turn stands on another branch of the story: /story branch goes there first.")
@@ -109,13 +121,16 @@ class BranchingChannel(RememberingChannel):
         """
         self._require_theirs(turn, author)
         text = typed(text, what="Your text")
+        if (await self._story()).mode == ONE_WORD and turn.kind != "premise":
+            text = one_word(text)
         old = turn.text.strip()
         if text == old:
             raise InputError("Nothing was changed: the text is the same.")
         before, _, after = turn.text.partition(old) if old else (turn.text, "", "")
         async with self._lock:
             near = await self._store.passage(self.channel, turn.chars_before - MEETING, turn.chars_before)
-            self._rules.require(text, before=near)
+            rating = await self._rating.begin(await self._story())
+            self._rules.require(text, before=near, mature=rating is Rating.MATURE)
             if not before and near.endswith(tuple(SENTENCE_ENDS)):
                 text = behind(near, text)
             try:
@@ -124,7 +139,7 @@ class BranchingChannel(RememberingChannel):
             except NotFoundError as error:
                 raise InputError("The story went another way meanwhile, so nothing was changed: look again.") from error
         self._upkeep.remember_soon()
-        return edited
+        return (await self._seen([edited]))[0]
 
     @staticmethod
     def _require_theirs(turn: Turn, author: Author) -> None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
+from bot.quotas import Asker, Quotas, What
+from bot.rated_store import RatedStore
+from bot.rating import ChannelRating
 from bot.rules import ContentRules
 from bot.styles import StyleShelf
 from bot.upkeep import Spawn, Upkeep
@@ -15,11 +20,10 @@ from engine.errors import QueueFullError
 from engine.job import Job
 from engine.sampling import SamplingParams
 from engine.worker import Worker
-from memory import Store
+from memory import Author, Store
 
 T = TypeVar("T")
-
-USUAL_REPLY = 5.0  # seconds, to tell those who wait for the channel
+log = logging.getLogger(__name__)
 
 
 class Sink(Protocol):
@@ -48,16 +52,25 @@ class Channel:
         worker: Worker,
         rules: ContentRules,
         styles: StyleShelf,
+        quotas: Quotas,
         sampling: Callable[[], SamplingParams],
         spawn: Spawn,
+        clock: Callable[[], float] = time.time,
+        awake: float = 0.0,
+        restricted: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`clock` gives Unix seconds; `awake`: since when this process runs; `restricted`: whether the channel may be
+        mature now, for all that the place itself has to say."""
         self.channel, self.guild = channel, guild
-        self._settings, self._store, self._worker, self._rules = settings, store, worker, rules
-        self._styles, self._drawn = styles, sampling
-        self._waiting = 0
+        self._clock, self._awake = clock, awake
+        self._settings, self._worker, self._rules = settings, worker, rules
+        self._rating = ChannelRating(channel, guild, store, worker, flag=restricted)
+        self._store = cast(Store, RatedStore(store, self._rating))
+        self._styles, self._quotas, self._drawn = styles, quotas, sampling
+        self._line: list[Sink] = []  # of those who wait for the channel
         self._lock = asyncio.Lock()
         self._job: Job[Any] | None = None
-        self._upkeep = Upkeep(channel, store, worker, self._lock, spawn)
+        self._upkeep = Upkeep(channel, self._store, worker, self._lock, spawn)
 
     @property
     def _sampling(self) -> SamplingParams:
@@ -66,7 +79,7 @@ class Channel:
 
     @property
     def busy(self) -> bool:
-        return self._lock.locked() or self._waiting > 0
+        return self._lock.locked() or bool(self._line)
 
     async def settled(self) -> None:
         """Waits until whoever holds the channel has let go of it."""
@@ -80,22 +93,35 @@ class Channel:
         self._job.cancel()
         return True
 
+    def _charge(self, author: Author | None, count: int = 1, *, what: What = "requests") -> None:
+        """Takes it from the shares of who asks, of the channel and of its server. Raises `QuotaSpentError`."""
+        self._quotas.take(what, Asker(None if author is None else author.id, self.channel, self.guild), count)
+
     @asynccontextmanager
     async def _turn(self, sink: Sink) -> AsyncIterator[None]:
         """The channel's lock, for which only so many wait."""
-        if self._waiting >= self._settings.queue_size:
-            raise QueueFullError(self._waiting, self._waiting * USUAL_REPLY)
-        self._waiting += 1
+        if len(self._line) >= self._settings.channel_queue_size:
+            raise QueueFullError(*self._worker.behind(len(self._line) + 1), one_line=True)
+        self._line.append(sink)
         try:
             if self._lock.locked():
-                await sink.queued(self._waiting, self._waiting * USUAL_REPLY)
+                await sink.queued(*self._worker.behind(len(self._line)))
             await self._lock.acquire()
         finally:
-            self._waiting -= 1
+            self._line.remove(sink)
+            await self._tell_line()
         try:
             yield
         finally:
             self._lock.release()
+
+    async def _tell_line(self) -> None:
+        """Where each stands who waits for the channel."""
+        for ahead, waiting in enumerate(list(self._line), start=1):
+            try:
+                await waiting.queued(*self._worker.behind(ahead))
+            except Exception:  # it has its own task to fail in
+                log.exception("somebody in the line of channel %d was not told of it", self.channel)
 
     @asynccontextmanager
     async def _running(self, job: Job[T], sink: Sink) -> AsyncIterator[Job[T]]:

@@ -1,4 +1,5 @@
-"""How replies are drawn: what the operator, a server and a channel have chosen, and what of it holds."""
+"""How replies are drawn, and how many one may ask for: what the operator, a server and a channel have chosen, and what
+of it holds."""
 
 from __future__ import annotations
 
@@ -18,6 +19,8 @@ from memory import Author, Store
 KEY, PRESET = "reply.", "preset"  # settings of a place: reply.temperature, reply.preset, …
 OFF = "off"
 MIN_REPLY = 8  # tokens: a reply that ends at once is none
+GUILD = "guild:"  # begins the scope of a server
+UNLIMITED = 10_000  # the most that a server may choose where the operator sets no limit
 Value = float | int | None
 
 
@@ -78,6 +81,15 @@ class Held:
         return f"{self.dial.name}: {shown(self.value)} ({self.source}; {self.dial.about}; {self.dial.range})"
 
 
+SHARES: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "requests_per_member": ("replies a minute that one member may ask for", ("5", "10", "30")),
+        "requests_per_channel": ("replies a minute in one channel", ("10", "30", "60")),
+        "daily_lessons_per_member": ("lessons a day that one member may teach", ("1", "5", "20")),
+    }
+)
+
+
 class Dials:
     """Of all channels. They are kept in memory, so that a session reads them without waiting; few are ever turned.
 
@@ -109,6 +121,18 @@ class Dials:
             )
         }
 
+        self._limits = {name: int(getattr(settings, name)) for name in SHARES}
+        # What a server may choose for itself: less than the operator allows, as the engine serves others too.
+        self.limits: Mapping[str, Dial] = {
+            name: Dial(name, about, 1, self._limits[name] or UNLIMITED, hints, True)
+            for name, (about, hints) in SHARES.items()
+        }
+
+    @property
+    def known(self) -> Mapping[str, Dial]:
+        """All that can be chosen, by its name."""
+        return {**self.dials, **self.limits}
+
     async def load(self) -> None:
         """Reads what was chosen before this process started."""
         for place, chosen in (await self._store.settings_beginning(KEY)).items():
@@ -116,16 +140,30 @@ class Dials:
 
     def sampling(self, channel: int, guild: int | None) -> SamplingParams:
         """How the next reply of a channel is drawn."""
-        values: dict[str, Any] = {one.dial.name: one.value for one in self.held(channel, guild)}
+        held = (self._held(dial, channel, guild) for dial in self.dials.values())
+        values: dict[str, Any] = {one.dial.name: one.value for one in held}
         length = values.pop("length")
         return replace(self._own, max_new_tokens=length, min_new_tokens=min(self._own.min_new_tokens, length), **values)
 
     def held(self, channel: int, guild: int | None) -> list[Held]:
-        """Each dial as it stands for a channel."""
-        return [self._held(dial, channel, guild) for dial in self.dials.values()]
+        """Each dial as it stands for a channel, and in a server what its members may ask for."""
+        limits = [] if guild is None else [self._share(dial, guild) for dial in self.limits.values()]
+        return [*(self._held(dial, channel, guild) for dial in self.dials.values()), *limits]
+
+    def limit(self, guild: int, name: str) -> int | None:
+        """What a server has chosen for its members, where it has: a name of `SHARES`."""
+        with suppress(InputError, KeyError):
+            return int(self.limits[name].read(self._chosen.get(f"{GUILD}{guild}", {})[name]) or 0)
+        return None
+
+    def _share(self, dial: Dial, guild: int) -> Held:
+        chosen = self.limit(guild, dial.name)
+        if chosen is None:
+            return Held(dial, self._limits[dial.name] or None, "the default")
+        return Held(dial, chosen, "this server")
 
     def _held(self, dial: Dial, channel: int, guild: int | None) -> Held:
-        places = [(f"channel:{channel}", "this channel"), (f"guild:{guild}", "this server")]
+        places = [(f"channel:{channel}", "this channel"), (f"{GUILD}{guild}", "this server")]
         for place, name in places[: 1 if guild is None else 2]:
             chosen = self._chosen.get(place, {})
             with suppress(InputError, KeyError):  # the operator may have narrowed a range since it was chosen
@@ -145,9 +183,11 @@ class Dials:
 
     async def set(self, place: str, name: str, text: str, actor: Author) -> Value:
         """Raises `InputError`."""
-        dial = self.dials.get(name)
+        dial = self.known.get(name)
         if dial is None:
-            raise InputError(f"There is no setting of that name: choose one of {', '.join(self.dials)}.")
+            raise InputError(f"There is no setting of that name: choose one of {', '.join(self.known)}.")
+        if name in self.limits and not place.startswith(GUILD):
+            raise InputError(f"{name} holds for a whole server, not for one channel: set it in the server.")
         value = dial.read(text)
         await self._put(place, {name: shown(value)}, actor, "settings.set", f"{name} = {shown(value)}")
         return value
@@ -161,7 +201,7 @@ class Dials:
 
     async def clear(self, place: str, actor: Author) -> None:
         """What the place has chosen goes."""
-        await self._put(place, dict.fromkeys([*self.dials, PRESET]), actor, "settings.clear", "")
+        await self._put(place, dict.fromkeys([*self.known, PRESET]), actor, "settings.clear", "")
 
     async def _put(self, place: str, changes: Mapping[str, str | None], actor: Author, action: str, what: str) -> None:
         chosen = self._chosen[place]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -37,6 +38,27 @@ class RefusedError(BotError):
         )
 
 
+class QuotaSpentError(BotError):
+    """Somebody, a channel or a server has had its share for now.
+
+    Attributes:
+        what: "requests" (of a minute) or "lessons" (of a day).
+        whose: whose share it was: "member", "channel" or "server".
+        limit: how many those are.
+        free_in: seconds until one is free again.
+    """
+
+    def __init__(self, what: str, whose: str, limit: int, free_in: float) -> None:
+        self.what, self.whose, self.limit, self.free_in = what, whose, limit, free_in
+        has_had = "You have had" if whose == "member" else f"This {whose} has had"
+        span = "a minute" if what == "requests" else "a day"
+        whole = "all" if limit > 1 else "the only one"
+        super().__init__(
+            f"{has_had} {whole} of the {limit} {what} {span} that a {whose} may have:"
+            f" the next is free in {_lasting(free_in)}, so try again then."
+        )
+
+
 class NotAllowedError(BotError):
     """Somebody without the role for it asked for an action.
 
@@ -49,3 +71,15 @@ class NotAllowedError(BotError):
         self.action = action
         self.needed = needed
         super().__init__(f"You need the role {needed.name.lower()} or a higher one to use {action}.")
+
+
+def _lasting(seconds: float) -> str:
+    """Rounded up, so that nobody comes too early."""
+    whole = max(1, math.ceil(seconds))
+    if whole < 120:
+        return "1 second" if whole == 1 else f"{whole} seconds"
+    minutes = math.ceil(whole / 60)
+    if minutes < 120:
+        return f"{minutes} minutes"
+    hours = math.ceil(minutes / 60)
+    return f"{hours} hours"

@@ -1,42 +1,40 @@
-"""The one way in from Discord: who asks, whether they may, and what they hear when it fails.
+"""The one way in from Discord: what every request goes through, and what people hear when it fails.
 
 Every command, button and modal runs through `Gate.perform` with its action of `bot.access.ACTIONS`; `command` is how
-the cogs declare one, so that none can go without.
+the cogs declare one, so that none can go without. Who may is asked in `bot.roles`.
 """
 
 import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import discord
 from discord import app_commands
-from discord.ext import commands
 
 from bot import access
-from bot.access import Role
-from bot.errors import BotError, InputError
-from bot.output import LIMIT, label, split
+from bot.errors import InputError
+from bot.output import LIMIT, split
+from bot.roles import ASSIGNABLE, KNOWN_ERRORS, MAX_CHOICES, TEACHING, Bot, Interaction, Options, Roles, scope
 from bot.services import Services
 from bot.session import ChannelSession
 from bot.streaming import INVALID_TOKEN, NO_MENTIONS, UNKNOWN_WEBHOOK, ChannelPlace, describe
-from engine import EngineError
-from memory import Author, StoreError
+from memory import Author
+
+__all__ = [  # what cogs work with
+    "ASSIGNABLE", "FAILED", "KNOWN_ERRORS", "MAX_CHOICES", "TEACHING", "Bot", "Gate", "Interaction", "Options",
+    "author", "command", "group", "scope", "server_of",
+]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
-TEACHING = "teaching"
-ASSIGNABLE = (Role.WRITER, Role.TEACHER, Role.KEEPER)
-KNOWN_ERRORS = (BotError, EngineError, StoreError)
-MAX_CHOICES = 25  # that the platform shows
+MANAGERS = discord.Permissions(manage_guild=True)
 GONE = {INVALID_TOKEN, UNKNOWN_WEBHOOK, 10062}
 FAILED = "Something went wrong on my side; it is in my log, and nothing that was saved is lost."
 _CLOSING = "I am about to restart: try again in a minute."
 
-Bot = commands.Bot | commands.AutoShardedBot
-Interaction = discord.Interaction[Any]
 P = ParamSpec("P")
 
 
@@ -47,8 +45,6 @@ class Gated(Protocol):
 
 
 C = TypeVar("C", bound=Gated)
-V = TypeVar("V", int, str)
-Options = Sequence[tuple[str, V]]  # what people read and search in, and the option's value
 Callback = Callable[Concatenate[C, Interaction, P], Awaitable[None]]
 
 
@@ -77,24 +73,22 @@ def command(
         result: app_commands.Command[Any, P, None] = make(
             name=name, description=description, extras={"action": action}
         )(run)
+        if group is None and access.managers_only(name):
+            result.default_permissions = MANAGERS
         return result
 
     return declare
 
 
 def group(name: str, description: str, *, dms: bool = True) -> app_commands.Group:
-    """A top-level group. No default permissions: who may do what is set by /access, for one command at a time."""
+    """A top-level group, which Discord offers to those that `access` declares."""
     return app_commands.Group(
         name=name,
         description=description,
+        default_permissions=MANAGERS if access.managers_only(name) else None,
         allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
         allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=dms, private_channel=False),
     )
-
-
-def scope(guild: int) -> str:
-    """Where a server's settings are stored."""
-    return f"guild:{guild}"
 
 
 def server_of(interaction: Interaction) -> int:
@@ -108,7 +102,7 @@ def author(interaction: Interaction) -> Author:
     return Author(interaction.user.id, interaction.user.display_name)
 
 
-class Gate:
+class Gate(Roles):
     """One per bot that has the extension loaded."""
 
     def __init__(self, bot: Bot, services: Services, *, owned: bool = False) -> None:
@@ -117,53 +111,6 @@ class Gate:
         self._running: set[asyncio.Task[Any]] = set()
         self._writing: dict[ChannelSession, int] = {}
         self._closing = False
-
-    # Who may
-
-    async def role(self, interaction: Interaction) -> Role:
-        """In direct messages everybody is a keeper: the channel is their own."""
-        manages = interaction.permissions.manage_guild or interaction.permissions.administrator
-        return await self.role_in(interaction.guild_id, interaction.user, manages)
-
-    async def role_in(self, guild: int | None, user: discord.User | discord.Member, manages: bool) -> Role:
-        """The role of somebody who may manage this server or not; no server: direct messages."""
-        owns = user.id in self.services.settings.owners or await self.bot.is_owner(user)
-        if guild is None:
-            return Role.OWNER if owns else Role.KEEPER
-        held = {role.id for role in user.roles} if isinstance(user, discord.Member) else set()
-        assigned = await self.assigned(guild)
-        return access.role_of(owns_process=owns, manages_server=manages, held=held, assigned=assigned)
-
-    async def assigned(self, guild: int) -> dict[Role, int]:
-        """The Discord role that stands for each role of ours, where one was set."""
-        stored = await self.services.store.settings(scope(guild))
-        found = {role: stored.get(f"access.{role.name.lower()}") for role in ASSIGNABLE}
-        return {role: int(value) for role, value in found.items() if value is not None}
-
-    async def teaching(self, guild: int | None) -> bool:
-        """Off in a server until a keeper switches it on."""
-        return guild is None or await self.services.store.setting(scope(guild), TEACHING) == "on"
-
-    async def check(self, interaction: Interaction, action: str) -> None:
-        """Raises `NotAllowedError`, or `InputError` where nobody may do it here."""
-        access.require(action, await self.role(interaction))
-        if action == "teach.add" and not await self.teaching(interaction.guild_id):
-            raise InputError("Teaching is off in this server: a keeper switches it on with /teach switch.")
-
-    async def choices(
-        self, interaction: Interaction, action: str, typed: str, find: Callable[[], Awaitable[Options[V]]]
-    ) -> list[app_commands.Choice[V]]:
-        """For autocompletion: at most 25 of the options found, those with `typed` in them, for who may do `action`."""
-        try:
-            if not access.allowed(action, await self.role(interaction)):
-                return []
-            options = await find()
-        except (*KNOWN_ERRORS, discord.HTTPException, OSError) as error:
-            log.info("no choices for %s: %s", action, describe(error))
-            return []
-        wanted = str(typed).casefold()  # what is typed where a number belongs may come as one
-        fitting = [(text, value) for text, value in options if wanted in text.casefold()]
-        return [app_commands.Choice(name=label(text), value=value) for text, value in fitting[:MAX_CHOICES]]
 
     def session(self, interaction: Interaction) -> ChannelSession:
         """That of the channel it came from."""

@@ -11,6 +11,8 @@ from bot.channel import Channel, Sink
 from bot.errors import InputError
 from bot.lore import Words
 from bot.manuscript import MAX_TEXT, typed, visible
+from bot.rating import Rating, rated
+from bot.rules import Checkpoint
 from bot.sight import MemoryView, Room, look
 from bot.upkeep import FORGOTTEN, PAUSED, scope, summary_of
 from engine.lesson import Lesson
@@ -51,12 +53,13 @@ class RememberingChannel(Channel):
     async def teach(self, prompt: str, answer: str, author: Author, sink: Sink) -> Taught:
         """Has the present weights learn a lesson, beside those there are; the sink shows progress.
 
-        Raises `InputError`, `RefusedError`, `QuotaError`, `EngineError`, `StoreError`; then, and if cancelled,
-        nothing has changed.
+        Raises `InputError`, `RefusedError`, `QuotaSpentError`, `QuotaError`, `EngineError`, `StoreError`; then, and if
+        cancelled, nothing has changed.
         """
         prompt = typed(prompt, what="The prompt", limit=MAX_LESSON)
         answer = typed(answer, what="The answer", limit=MAX_LESSON)
-        self._rules.require(f"{prompt} {answer}", "the lesson")
+        rating = await self._rating.begin()
+        self._require_lesson(prompt, answer, rating)
         limits = {"per_member": self._settings.lessons_per_member, "per_channel": self._settings.lessons_per_channel}
         async with self._turn(sink):
             await self._store.require_room(self.channel, author, **limits)
@@ -65,7 +68,8 @@ class RememberingChannel(Channel):
                 raise InputError(
                     f"Lesson {known.id} answers this prompt already: forget it first to teach another answer."
                 )
-            async with self._running(self._worker.teach(Lesson(prompt, answer)), sink) as job:
+            self._charge(author, what="lessons")
+            async with self._running(self._worker.teach(Lesson(prompt, answer), line=self.channel), sink) as job:
                 async for progress in job:
                     await sink.show(progress)
                 taught = await job.result()
@@ -79,8 +83,14 @@ class RememberingChannel(Channel):
                 blob=taught.adapter,
                 **limits,
             )
+            await self._rating.made("lessons", lesson.id, rating)
             await self._store.audit(author.id, self.channel, "teach.add", f"lesson {lesson.id}")
         return taught
+
+    def _require_lesson(self, prompt: str, answer: str, rating: Rating) -> None:
+        mature, at = rating is Rating.MATURE, Checkpoint.TEACHING
+        self._rules.require(prompt, "the lesson", at=at, mature=mature)
+        self._rules.require(answer, "the lesson", f"{prompt} ", at=at, mature=mature)
 
     async def lessons(self) -> list[LessonRow]:
         return await self._store.lessons(self.channel)
@@ -100,15 +110,20 @@ class RememberingChannel(Channel):
                 await self._noted(actor, "teach.forget_member", f"{len(gone)} lessons of {author_id}")
         return gone
 
-    async def test_lessons(self, sink: Sink) -> list[tuple[LessonRow, Recall]]:
-        """What each prompt is answered with, likeliest words first and as replies are written; shows progress."""
+    async def test_lessons(self, sink: Sink, author: Author | None = None) -> list[tuple[LessonRow, Recall]]:
+        """What each prompt is answered with, likeliest words first and as replies are written; shows progress.
+
+        Raises `QuotaSpentError`, `EngineError`, `StoreError`.
+        """
+        self._charge(author)
         results: list[tuple[LessonRow, Recall]] = []
         async with self._turn(sink):
             lore = await self._lore()
             for number, row in enumerate(lore.lessons, start=1):
                 await sink.show(f"lesson {number} of {len(lore.lessons)}")
                 adapters = list(lore.units.values())
-                recall = self._worker.recall(Lesson(row.prompt, row.answer), adapters, always_on=lore.always_on)
+                lesson = Lesson(row.prompt, row.answer)
+                recall = self._worker.recall(lesson, adapters, always_on=lore.always_on, line=self.channel)
                 async with self._running(recall, sink) as job:
                     results.append((row, await job.result()))
         return results
@@ -131,8 +146,9 @@ class RememberingChannel(Channel):
         `RefusedError`."""
         text = typed(text, what="The pin", limit=MAX_PIN, one_line=True)
         keys = _keys(keys)
-        self._rules.require("\n".join([text, *keys]), "the pin")
         async with self._lock:
+            rating = await self._rating.begin()
+            self._rules.require("\n".join([text, *keys]), "the pin", mature=rating is Rating.MATURE)
             pins = await self._store.pins(self.channel)
             if text in [pin.text for pin in pins]:
                 raise InputError("This is pinned already.")
@@ -143,7 +159,9 @@ class RememberingChannel(Channel):
                 raise InputError(
                     "The pins are full, as the model can read no more of them: shorten this one or unpin another."
                 )
-            return await self._store.add_pin(self.channel, text, author, keys)
+            pin = await self._store.add_pin(self.channel, text, author, keys)
+            await self._rating.made("pins", pin.id, rating)
+        return pin
 
     async def unpin(self, pin: int) -> Pin:
         """Raises `NotFoundError`."""
@@ -160,8 +178,9 @@ class RememberingChannel(Channel):
         text = typed(text, what="The note", limit=MAX_NOTE, one_line=True)
         if not 1 <= depth <= MAX_NOTE_DEPTH:
             raise InputError(f"The note stands 1 to {MAX_NOTE_DEPTH} lines before the end: choose one of those.")
-        self._rules.require(text, "the note")
         async with self._lock:
+            rating = await self._rating.begin(await self._story())
+            self._rules.require(text, "the note", mature=rating is Rating.MATURE)
             return await self._store.put_note(self.channel, text, depth, author)
 
     async def remove_note(self) -> Note:
@@ -179,8 +198,9 @@ class RememberingChannel(Channel):
         text = visible(text).strip()
         if len(text) > MAX_TEXT:
             raise InputError(f"The summary has {len(text):,} characters, and the limit is {MAX_TEXT:,}: shorten it.")
-        self._rules.require(text, "the summary")
         async with self._lock:
+            rating = await self._rating.begin(await self._store.story(self.channel))
+            self._rules.require(text, "the summary", mature=rating is Rating.MATURE)
             head = await self._head()
             before, covers = summary_of(await self._store.summary(self.channel))
             summary = Summary.from_text(text, before)
@@ -283,6 +303,7 @@ class RememberingChannel(Channel):
 
     async def _story(self) -> Story:
         if (story := await self._store.story(self.channel)) is None:
+            await self._store.path(self.channel, 1)  # says so where it is frozen
             raise NoStoryError("There is no story in this channel yet: start one first.")
         return story
 

@@ -38,6 +38,7 @@ NAMES: Mapping[str, tuple[str, str]] = MappingProxyType(  # of one and of severa
         "lessons": ("lesson", "lessons"),
         "pins": ("pin", "pins"),
         "notes": ("note", "notes"),
+        "seats": ("seat at a table", "seats at tables"),
         "summaries": ("summary", "summaries"),
         "settings": ("setting", "settings"),
         "acts": ("line in the log", "lines in the log"),

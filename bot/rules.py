@@ -1,77 +1,38 @@
-"""What stories may not contain: whole words of short lists, met in whatever clothes they come.
+"""What stories may not contain, met in whatever clothes it comes, at each of the four places where text goes by.
 
-A text is compared after normalisation: compatibility forms, case, accents, invisible characters, look-alike letters of
-other scripts, digits and signs that stand for letters. Words that are spelled out ("w o r d", "w-o-r-d", "wor d") are
-joined. Only whole words count, so that a place's name does not trip over a syllable of it.
+`PROMPT`: what people write. `CONTEXT`: what the model is about to see. `TEACHING`: lessons. `OUTPUT`: what the model
+wrote, before anything of it is shown. Text that is rated mature may have what the lists for general use refuse, and
+nothing else: every other list, and every pair of lists, holds whatever anybody sets.
 """
 
 from __future__ import annotations
 
 import re
-import tomllib
-import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from bot.errors import RefusedError, StartError
+from bot.rule_lists import OPERATORS, Lists, TermList, Together, built_in, of_operator
+from bot.vocabulary import MAX_TERM, Met, Vocabulary
 
-BUILT_IN = tomllib.loads(Path(__file__).with_name("rules.toml").read_text(encoding="utf-8"))
-OPERATORS = "the list of this bot's operator"
-LOOK_BACK = 200  # characters before a text that are checked together with it
+__all__ = ["OPERATORS", "Checkpoint", "ContentRules", "Refusal", "StreamRules", "TermList", "Together"]
+
+LOOK_BACK = 200  # characters before a text with which a term in it may have begun
 MAX_HELD = 400  # characters that a stream holds back at most
-MAX_TERM = 64  # characters; no term is longer
-
-# Digits and signs that stand for letters. "i", "l" and "1" become one, since a reader cannot tell which was meant.
-_LEET = {
-    "l": "i", "0": "o", "1": "i", "3": "e", "4": "a", "5": "s", "7": "t", "8": "b", "9": "g", "@": "a", "$": "s",
-    "€": "e", "£": "i", "¢": "c",
-}  # fmt: skip
-_READ_AS: dict[str, str] = {sign: letter for letter, signs in BUILT_IN["look_alikes"].items() for sign in signs} | _LEET
-_INNER_LEET = {"!": "i", "|": "i", "+": "t"}  # only between letters: at the end of a word they are punctuation
-_WORDS_THAT_ARE_LETTERS = frozenset("aio")
+_PER_WORD = 10  # characters, for how far back a word may stand that is refused together with one in the text
+_OVER_THE_BORDER = 4  # words before a text in which a term of it may have begun
+_SENTENCE_ENDS = ".!?\u2026\"\u201d"
 
 
-class _Letters(dict[int, int | str | None]):
-    """What each character counts as; filled as characters are met."""
+class Checkpoint(Enum):
+    """Where a text is checked; each catches what comes in by no other."""
 
-    def __missing__(self, code: int) -> int | str | None:
-        letter = self._of(chr(code), code)
-        self[code] = letter
-        return letter
-
-    @staticmethod
-    def _of(sign: str, code: int) -> int | str | None:
-        if letter := _READ_AS.get(sign):
-            return letter
-        for first in (0x1F150, 0x1F170, 0x1F1E6):  # letters in black circles, in black squares, and those of flags
-            if first <= code < first + 26:
-                letter = chr(ord("a") + code - first)
-                return _LEET.get(letter, letter)
-        if sign.isspace() or sign in "\u2013\u2014\u2015\u2026":  # dashes part words, hyphens do not
-            return " "
-        if unicodedata.category(sign) in ("Cf", "Cc", "Cs", "Mn", "Me") or sign in "\u3164\uffa0\u115f\u1160\u2800":
-            return None  # shows nothing
-        return code
-
-
-_LETTERS = _Letters()
-_DOTS = re.compile(r"\.{2,}|-{2,}")
-_INNER = re.compile(r"(?<=[^\W_])[!|+](?=[^\W_])")
-_APOSTROPHE = re.compile(r"(?<=\w)['\u2019\u02bc`](?=\w)")
-_CHUNK = re.compile(r"\S+")
-_WORD = re.compile(r"[^\W_]+")
-_DRAWN_OUT = re.compile(r"(.)\1{2,}")
-_UNSPACED = re.compile("[\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")  # scripts without spaces
-
-
-def normalize(text: str) -> str:
-    """The text as it is compared; its length may differ."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
-    text = text.lower().translate(_LETTERS)
-    text = _APOSTROPHE.sub("", _DOTS.sub(" ", text))
-    return _INNER.sub(lambda found: _INNER_LEET[found.group()], text)
+    PROMPT = "prompt"
+    CONTEXT = "context"
+    TEACHING = "teaching"
+    OUTPUT = "output"
 
 
 @dataclass(frozen=True)
@@ -82,145 +43,139 @@ class Refusal:
 
 
 class ContentRules:
-    """Lists of terms by category. A term is one word or several; `*` at its end meets every ending."""
+    """Lists of terms, and which of them are refused together."""
 
-    def __init__(self, vocabulary: Mapping[str, Iterable[str]]) -> None:
-        self._words: dict[str, str] = {}  # to its category
-        self._beginnings: dict[str, str] = {}
-        self._phrases: dict[str, list[tuple[tuple[str, ...], str]]] = {}  # by their first word
-        self._unspaced: dict[str, str] = {}
-        for category, terms in vocabulary.items():
-            for term in terms:
-                self._add(term, category)
-        self._lengths = sorted({len(beginning) for beginning in self._beginnings})
-        self._in_phrases = frozenset(w for found in self._phrases.values() for words, _ in found for w in words)
+    def __init__(
+        self, lists: Mapping[str, Iterable[str]] | Sequence[TermList], together: Sequence[Together] = ()
+    ) -> None:
+        """`lists`: or terms by category, all of which hold in every mode. Raises `ValueError`."""
+        if isinstance(lists, Mapping):
+            lists = [TermList(name, name, tuple(terms)) for name, terms in lists.items()]
+        self._vocabulary = Vocabulary({each.key: each.terms for each in lists})
+        self._names = {each.key: each.name for each in lists}
+        alone = {each.key for each in lists if each.alone}
+        lifted = {each.key for each in lists if each.general_use}
+        self._refused = {False: alone, True: alone - lifted}  # by whether the text is rated mature
+        # What one of the two is refused for by itself needs no looking for the other.
+        self._pairs = {
+            mature: [pair for pair in together if pair.first - refused and pair.second - refused]
+            for mature, refused in self._refused.items()
+        }
+        self._widest = max((pair.within for pair in together), default=0) * _PER_WORD
 
     @classmethod
     def load(cls, operators: Path | None = None) -> ContentRules:
-        """The built-in lists and the operator's file, one term a line, `#` for comments.
+        """The built-in lists, and what the operator adds to them.
 
         Raises:
-            StartError: the operator's file cannot be read, or holds a term that can never be met.
+            StartError: the operator's lists cannot be read, or hold a term that can never be met.
         """
-        lists: dict[str, list[str]] = {entry["name"]: list(entry["terms"]) for entry in BUILT_IN["lists"].values()}
-        if operators is not None:
-            try:
-                lines = operators.read_text(encoding="utf-8-sig").splitlines()
-            except (OSError, UnicodeDecodeError) as error:
-                raise StartError(
-                    f"The list of refused terms {operators} cannot be read ({error}): mend MINIATURE_RULES or the file."
-                ) from error
-            lists[OPERATORS] = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+        lists = built_in() if operators is None else built_in() | of_operator(operators)
         try:
-            return cls(lists)
+            return cls.of(lists)
         except ValueError as error:
             raise StartError(f"{operators}: {error}") from error
 
-    def _add(self, term: str, category: str) -> None:
-        plain = normalize(term.rstrip("*"))
-        words = tuple(_WORD.findall(plain))
-        if not words or len(term) > MAX_TERM:
-            raise ValueError(f"the refused term of {len(term)} characters has no letters or more than {MAX_TERM}.")
-        if _UNSPACED.search(plain):
-            self._unspaced["".join(words)] = category
-        elif len(words) > 1:
-            self._phrases.setdefault(words[0], []).append((words, category))
-            self._words.setdefault("".join(words), category)
-        else:
-            (self._beginnings if term.endswith("*") else self._words).setdefault(words[0], category)
+    @classmethod
+    def of(cls, lists: Lists) -> ContentRules:
+        return cls(lists.lists, lists.together)
 
-    def check(self, text: str, before: str = "") -> Refusal | None:
-        """What is wrong with `text` where it stands behind `before`, whose own words are not judged again."""
-        tail = _tail(before)
-        if tail and self._find(tail) is not None:
+    def check(self, text: str, before: str = "", *, mature: bool = False, seam: bool = True) -> Refusal | None:
+        """What is wrong with `text` where it stands behind `before`, whose own words are not judged again.
+
+        `seam`: a message ends with `before`, so that half a word may stand at the end of it.
+        """
+        tail = _tail(before, LOOK_BACK)
+        if tail and self._judge(self._vocabulary.find(tail), mature) is not None:
             tail = ""  # it was written under other rules; nobody could go on from it else
-        category = self._find(tail + text)
+        met = self._vocabulary.find(tail + text)
+        if seam and before.rstrip()[-1:] not in _SENTENCE_ENDS:
+            met += self._vocabulary.joined(before.rstrip(), text.lstrip())
+        category = self._judge(met, mature)
+        if category is None and met and self._may_pair(met, mature):
+            category = self._paired(text, before, mature)
         return None if category is None else Refusal(category)
 
-    def require(self, text: str, where: str = "your text", before: str = "") -> None:
-        """Raises `RefusedError` where `check` finds something."""
-        if (refusal := self.check(text, before)) is not None:
+    def require(
+        self,
+        text: str,
+        where: str = "your text",
+        before: str = "",
+        *,
+        at: Checkpoint = Checkpoint.PROMPT,
+        mature: bool = False,
+        seam: bool = True,
+    ) -> None:
+        """Raises `RefusedError` where `check` finds something. `at` tells a subclass which of the four this is."""
+        if (refusal := self.check(text, before, mature=mature, seam=seam)) is not None:
             raise RefusedError(refusal.category, where)
 
-    def stream(self, before: str = "", where: str = "the reply") -> StreamRules:
-        """For a text that comes in pieces behind `before`."""
-        return StreamRules(self, before, where)
+    def stream(self, before: str = "", where: str = "the reply", *, mature: bool = False) -> StreamRules:
+        """For a reply that comes in pieces behind `before`."""
+        return StreamRules(self, before, where, mature)
 
     def ends_openly(self, chunk: str) -> bool:
         """Whether what follows a chunk of text (no blanks in it) could make a term of it."""
-        words = _WORD.findall(normalize(chunk))
-        return len("".join(words)) <= 1 or any(word in self._in_phrases for word in words)
+        return self._vocabulary.ends_openly(chunk)
 
-    def _find(self, text: str) -> str | None:
-        plain = normalize(text)
-        words: list[str] = []
-        for chunk in _CHUNK.findall(plain):
-            parts = _WORD.findall(chunk)
-            words += parts
-            if len(parts) > 1 and (category := self._of_word("".join(parts))):  # w-o-r-d, wo.rd
-                return category
-        for i, word in enumerate(words):
-            if category := self._of_word(word) or self._of_phrase(words, i):
-                return category
-        for run, joined in _spelled(words):
-            if category := next(filter(None, map(self._of_word, joined)), None) or self._within(run):
-                return category
-        if self._unspaced:
-            solid = "".join(words)
-            return next((category for term, category in self._unspaced.items() if term in solid), None)
-        return None
+    @property
+    def looks_back(self) -> int:
+        """How many characters before a text have to do with whether it is refused."""
+        return max(LOOK_BACK, self._widest)
 
-    def _of_word(self, word: str) -> str | None:
-        if category := self._words.get(word) or (self._words.get(word[:-1]) if word.endswith("s") else None):
-            return category
-        for length in self._lengths:
-            if category := self._beginnings.get(word[:length]):
-                return category
-        if len(word) > 3 and word[::2] == word[1::2] and (category := self._of_word(word[::2])):  # wwoorrdd
-            return category
-        if _DRAWN_OUT.search(word):  # woooord
-            once, twice = _DRAWN_OUT.sub(r"\1", word), _DRAWN_OUT.sub(r"\1\1", word)
-            return self._of_word(once) or self._of_word(twice)
-        return None
+    def _judge(self, met: Sequence[Met], mature: bool) -> str | None:
+        refused = self._refused[mature]
+        return next((self._names[key] for key, _ in met if key in refused), None)
 
-    def _within(self, run: str) -> str | None:
-        if len(run) < 3:
-            return None
-        lists = (self._words, self._beginnings)
-        return next((lst[term] for lst in lists for term in lst if len(term) > 2 and term in run), None)
+    def _may_pair(self, met: Sequence[Met], mature: bool) -> bool:
+        return any(key in pair.first or key in pair.second for pair in self._pairs[mature] for key, _ in met)
 
-    def _of_phrase(self, words: list[str], at: int) -> str | None:
-        for phrase, category in self._phrases.get(words[at], ()):
-            if tuple(words[at : at + len(phrase)]) == phrase:
-                return category
+    def _paired(self, text: str, before: str, mature: bool) -> str | None:
+        """Whether a term in `text` stands near one in it, or before it, that it may not stand near."""
+        earlier, tail = _tail(before, self._widest), _tail(before, LOOK_BACK)
+        old = _shifted(self._vocabulary.find(earlier), -len(earlier.split()))
+        new = _shifted(self._vocabulary.find(tail + text), -len(tail.split()))
+        mine = [met for met in new if met.at >= -_OVER_THE_BORDER]
+        for pair in self._pairs[mature]:
+            for one, other in ((pair.first, pair.second), (pair.second, pair.first)):
+                places = [met.at for met in mine if met.list in one]
+                near = [met.at for met in (*new, *old) if met.list in other]
+                if any(abs(a - b) <= pair.within for a in places for b in near):
+                    return pair.name
         return None
 
 
 class StreamRules:
     """Lets through what can no longer become part of a refused term, and so lags a word or two behind."""
 
-    def __init__(self, rules: ContentRules, before: str, where: str) -> None:
-        self._rules = rules
-        self._where = where
-        self._before = before[-LOOK_BACK:]
+    def __init__(self, rules: ContentRules, before: str, where: str, mature: bool = False) -> None:
+        self._rules, self._where, self._mature = rules, where, mature
+        self._kept = rules.looks_back
+        self._before = before[-self._kept :]
         self._held = ""
+        self._begun = False  # whether anything was given out
 
     def push(self, piece: str) -> str:
         """The text that may be shown now, behind what was given out before; possibly none. Raises `RefusedError`."""
         self._held += piece
         finished = _last_blank(self._held)
         if any(sign.isspace() for sign in piece):
-            self._rules.require(self._held[:finished], self._where, self._before)
+            self._require(self._held[:finished])
         cut = self._safe(finished)
         if len(self._held) - cut > MAX_HELD:  # one endless word, or single letters without end
             cut = len(self._held) - 2 * MAX_TERM
-            self._rules.require(self._held[:cut], self._where, self._before)
+            self._require(self._held[:cut])
         return self._release(cut)
 
     def finish(self) -> str:
         """The rest of the text, when no more pieces come. Raises `RefusedError`."""
-        self._rules.require(self._held, self._where, self._before)
+        self._require(self._held)
         return self._release(len(self._held))
+
+    def _require(self, text: str) -> None:
+        self._rules.require(
+            text, self._where, self._before, at=Checkpoint.OUTPUT, mature=self._mature, seam=not self._begun
+        )
 
     def _safe(self, finished: int) -> int:
         cut = finished
@@ -232,36 +187,26 @@ class StreamRules:
 
     def _release(self, cut: int) -> str:
         given, self._held = self._held[:cut], self._held[cut:]
-        self._before = (self._before + given)[-LOOK_BACK:]
+        self._before = (self._before + given)[-self._kept :]
+        self._begun = self._begun or bool(given.strip())
         return given
 
 
-def _tail(before: str) -> str:
-    if len(before) < LOOK_BACK:
+_CHUNK = re.compile(r"\S+")
+
+
+def _shifted(met: Sequence[Met], words: int) -> list[Met]:
+    return [Met(each.list, each.at + words) for each in met]
+
+
+def _tail(before: str, length: int) -> str:
+    if len(before) < length:
         return before
     # Begins behind a blank: the end of a cut word is no word.
-    tail = before[-LOOK_BACK:]
+    tail = before[-length:]
     return tail[m.end() :] if (m := re.search(r"\s", tail)) else ""
 
 
 def _last_blank(text: str) -> int:
     """The offset behind the last blank."""
     return next((i for i in range(len(text), 0, -1) if text[i - 1].isspace()), 0)
-
-
-def _spelled(words: list[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Single letters in a row, each time with what they make together with the words before and behind them."""
-    i = 0
-    while i < len(words):
-        if len(words[i]) > 1:
-            i += 1
-            continue
-        begin = i
-        while i < len(words) and len(words[i]) == 1:
-            i += 1
-        run = "".join(words[begin:i])
-        before, behind = words[begin - 1] if begin else "", words[i] if i < len(words) else ""
-        if run not in _WORDS_THAT_ARE_LETTERS and len(before + run + behind) <= MAX_TERM:
-            yield run, (before + run, run + behind, before + run + behind)
-        else:
-            yield run, ()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -16,8 +17,9 @@ from weakref import WeakValueDictionary
 from bot.dials import Dials
 from bot.health import Health, Uptime, resident, size
 from bot.logs import Troubles
-from bot.meter import MeteredWorker, Tally
+from bot.meter import Tally
 from bot.metrics import Metrics
+from bot.quotas import Quotas, limits_of, taught_today
 from bot.rules import ContentRules
 from bot.session import ChannelSession
 from bot.shelf import WeightsShelf
@@ -33,6 +35,7 @@ from memory import GUILD, Author, Removed, Store, StoreError
 log = logging.getLogger(__name__)
 
 KEPT_SESSIONS = 128  # idle ones; a session is small, and nothing in it is lost when it goes
+TERMINAL = 0  # its channel
 LAST_WORDS = 8.0  # seconds that replies under way get for their last edit and their storing when the process ends
 
 
@@ -48,7 +51,10 @@ class Services:
         *,
         sampling: SamplingParams | None = None,
         notices: Iterable[str] = (),
+        tally: Tally | None = None,
+        quotas: Quotas | None = None,
         kept_sessions: int = KEPT_SESSIONS,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.settings, self.store, self.worker, self.rules = settings, store, worker, rules
         self.notices = list(notices)  # sentences for the operator about how this start went
@@ -56,6 +62,10 @@ class Services:
         self.styles = StyleShelf(worker, own=settings.data_dir / "styles")
         self.dials = Dials(store, settings, sampling)
         self.metrics: Metrics | None = None
+        self.tally = tally or Tally()
+        self.quotas = quotas or Quotas(limits_of(settings, self.dials.limit))
+        self._clock, self._awake = clock, clock()
+        self.age_restricted: Callable[[int], bool] = lambda channel: False  # a channel of Discord's, as it is now
         self._uptime, self.troubles = Uptime(), Troubles()
         self.troubles.attach()
         # Whoever still holds a session gets that one again, so that a channel never has two locks.
@@ -74,15 +84,20 @@ class Services:
             StartError, StoreError, EngineError: one sentence; nothing is left open.
         """
         rules = ContentRules.load(settings.rules)
-        store = await Store.open(settings.database_file)
+        store = await Store.open(settings.database_file, key=settings.key_bytes)
         try:
             engine, notices = await _load(settings, store)
         except BaseException:
             await store.close()
             raise
-        services = cls(settings, store, MeteredWorker(engine, max_queue=settings.queue_size), rules, notices=notices)
+        tally = Tally()
+        worker = Worker(
+            engine, max_queue=settings.queue_size, max_line=settings.channel_queue_size, on_done=tally.count
+        )  # fmt: skip
+        services = cls(settings, store, worker, rules, notices=notices, tally=tally)
         try:
             await services.dials.load()
+            services.quotas.restore("lessons", await taught_today(store, time.time()))
             if settings.metrics_port is not None:
                 services.metrics = await Metrics.open(services.health, settings.metrics_port)
             services.worker.start()
@@ -127,8 +142,12 @@ class Services:
                 worker=self.worker,
                 rules=self.rules,
                 styles=self.styles,
+                quotas=self.quotas,
                 sampling=partial(self.dials.sampling, channel, guild),
                 spawn=partial(self._spawn, channel),
+                clock=self._clock,
+                awake=self._awake,
+                restricted=partial(self._restricted, channel),
             )
             self._sessions[channel] = session
             if guild is not None:
@@ -162,7 +181,7 @@ class Services:
         worker = self.worker
         return Health(
             engine=worker.engine_info,
-            tally=worker.tally if isinstance(worker, MeteredWorker) else Tally(),
+            tally=self.tally,
             waiting=worker.waiting,
             queue=self.settings.queue_size,
             sessions=self.sessions,
@@ -176,6 +195,9 @@ class Services:
     def sessions(self) -> int:
         """How many sessions are in memory."""
         return len(self._sessions)
+
+    def _restricted(self, channel: int) -> bool:
+        return self.settings.terminal_rating == "mature" if channel == TERMINAL else self.age_restricted(channel)
 
     async def _place(self, channel: int, guild: int) -> None:
         """Writes down which server a channel is in, so that a server can be moved as a whole."""

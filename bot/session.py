@@ -4,42 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
 
-from bot.branching import BranchingChannel, Tries
+from bot.branching import Tries
 from bot.channel import Sink
 from bot.errors import InputError
 from bot.exports import Form, exported, file_name
-from bot.manuscript import MAX_TITLE, as_choices, behind, continued, in_turns, manuscript, typed, visible
-from bot.memories import CHARS_PER_TOKEN, MAX_KEY, MAX_KEYS, MAX_LESSON, MAX_PIN, Lore
+from bot.manuscript import MAX_TITLE, as_choices, behind, in_turns, manuscript, typed, visible
+from bot.memories import MAX_KEY, MAX_KEYS, MAX_LESSON, MAX_PIN
+from bot.modes import FREE, LAST_LINE, ONE_WORD, ROUND_ROBIN, covered, one_word, plays_alone, require_another
+from bot.rating import Rating
+from bot.replying import Length, ReplyingChannel, shown, watched
+from bot.sharing import SEALED
 from bot.sight import MemoryView
-from engine.errors import AdapterError
+from bot.turns import handed_on, patience_of
 from engine.outcome import Generated
-from engine.prompt import Context, memory_text
-from engine.recollection import MOST_PAST_CHARS
-from engine.sampling import SamplingParams
-from memory import Author, NewTurn, Story, Turn
+from memory import Author, Mode, NewTurn, Story, Turn
 
-__all__ = ["MAX_KEY", "MAX_KEYS", "MAX_LESSON", "MAX_PIN", "ChannelSession", "MemoryView", "Reply", "Sink"]
-
-Length = Literal["short", "medium", "long"]
-LENGTHS: dict[Length, float] = {"short": 0.4, "medium": 1.0, "long": 2.0}  # of the channel's own
+__all__ = ["MAX_KEY", "MAX_KEYS", "MAX_LESSON", "MAX_PIN", "ChannelSession", "Length", "MemoryView", "Reply", "Sink"]
 
 WAYS = 3  # to go on, of which one is chosen
-
-STALE = "Lessons being learnt anew for these weights: {missing} of {lessons}; this was written without them."
-NO_STYLE = "The style pack {name} cannot be used now, so this was written without it: choose another, or none."
-NOTHING = "The model had nothing to add: ask it to continue."
-STOPPED = "Stopped before a word was written."
-
-
-def sized(sampling: SamplingParams, length: Length, window: int) -> SamplingParams:
-    """The same for a reply of this length; at least half of the window stays for what it goes on from."""
-    asked = max(1, round(sampling.max_new_tokens * LENGTHS[length]))
-    most = max(sampling.max_new_tokens, window // 2)
-    return replace(sampling, max_new_tokens=min(asked, most), min_new_tokens=min(sampling.min_new_tokens, asked))
 
 
 class _Among:
@@ -65,81 +49,130 @@ class Reply:
     notice: str | None  # a sentence or two for whoever asked
 
 
-class ChannelSession(BranchingChannel):
+class ChannelSession(ReplyingChannel):
     """One at a time may change a channel; `stop` and what only reads do not wait. Made by `Services.session`."""
 
     async def story(self) -> Story | None:
         return await self._store.story(self.channel)
 
-    async def start(self, title: str, premise: str, author: Author) -> Story:
-        """A new story; the old one stays in the file. The premise may be empty. Raises `InputError`, `RefusedError`."""
+    def checked(self, title: str, premise: str, rating: Rating = Rating.MATURE) -> tuple[str, str]:
+        """Title and premise as a story of this rating can have them; the premise may be empty.
+
+        Raises `InputError`, `RefusedError`.
+        """
         title = typed(title, what="The title", limit=MAX_TITLE, one_line=True)
         premise = typed(premise, what="The premise") if visible(premise).strip() else ""
-        self._rules.require(f"{title}\n{premise}")
-        async with self._lock:
-            return await self._store.start_story(
-                self.channel, guild=self.guild, title=title, premise=premise, author=author
-            )
+        self._rules.require(f"{title}\n{premise}", mature=rating is Rating.MATURE)
+        return title, premise
 
-    async def write(self, text: str | None, author: Author, sink: Sink, length: Length = "medium") -> Reply:
+    async def start(
+        self, title: str, premise: str, author: Author, mode: Mode = FREE, minutes: float | None = None
+    ) -> Story:
+        """A new story; the old one stays in the file. `minutes` is the time of a turn, where there are turns.
+
+        Raises `InputError`, `RefusedError`.
+        """
+        patience = patience_of(minutes)
+        async with self._lock:
+            rating = await self._rating.begin()
+            title, premise = self.checked(title, premise, rating)
+            story = await self._store.start_story(
+                self.channel,
+                guild=self.guild,
+                title=title,
+                premise=premise,
+                author=author,
+                mode=mode,
+                patience=patience if mode == ROUND_ROBIN else None,
+            )
+            await self._rating.made("stories", story.id, rating)
+        return story
+
+    async def write(
+        self, text: str | None, author: Author, sink: Sink, length: Length = "medium", style: str | None = None
+    ) -> Reply:
         """The member's text (none: continue) and the model's reply, stored together once the sink has finished.
 
-        `length` is that of the reply, for this once. Raises `InputError`, `RefusedError`, `EngineError`, `StoreError`;
-        then, and if cancelled, nothing is stored.
+        `length` and `style`, the name of a pack, are those of the reply, for this once. Raises `InputError`,
+        `RefusedError`, `EngineError`, `StoreError`; then, and if cancelled, nothing is stored.
         """
         text = None if text is None else typed(text, what="Your text")
+        self._check_style(style)
+        self._charge(author)
         async with self._turn(sink):
             story, turns = await self._recent()
+            table = await self._seat(story, author)
+            rating = await self._rating.begin(story)
+            answers = text is None or story.mode != ONE_WORD or plays_alone(turns, author)
             before = "".join(turn.text for turn in turns)
             new: list[NewTurn] = []
+            if story.mode == ONE_WORD:
+                require_another(turns, None if text is None else author)
             if text is not None:
-                text = behind(before, text)
-                self._rules.require(text, before=before)
+                text = behind(before, one_word(text) if story.mode == ONE_WORD else text)
+                self._rules.require(text, before=before, mature=rating is Rating.MATURE)
                 new = [NewTurn(author, "member", text)]
-            reply, generated, notice = await self._reply(story, turns, before + (text or ""), sink, length)
+            reply, generated, notice = "", None, None
+            if answers:
+                reply, generated, notice = await self._reply(
+                    story, turns, before + (text or ""), watched(story, sink), length, style
+                )
             if reply:
                 new.append(NewTurn(None, "model", reply))
-            await sink.finish(reply)
-            stored = await self._store.append(self.channel, new, after=story.head) if new else []
+            await sink.finish(shown(story, before, text or "", reply))
+            stored: list[Turn] = []
+            if new:
+                after = None if table is None else handed_on(table, self._clock())
+                stored = await self._store.append(self.channel, new, after=story.head, table=after)
         self._upkeep.remember_soon()
         return Reply(stored, generated, notice)
 
-    async def retry(self, author: Author, sink: Sink) -> Reply:
+    async def retry(self, author: Author, sink: Sink, length: Length = "medium", style: str | None = None) -> Reply:
         """Another reply in place of the last one, which stays in the tree. Raises as `write` does."""
+        self._check_style(style)
+        self._charge(author)
         async with self._turn(sink):
             story, turns = await self._recent(extra=self._sampling.max_new_tokens)
+            await self._seat(story, author)
             if story.head is None or turns[-1].kind != "model":
                 raise InputError(
                     "The last words are not the model's, so there is no reply to try again: continue instead."
                 )
             before = "".join(turn.text for turn in turns[:-1])
-            reply, generated, notice = await self._reply(story, turns, before, sink)
-            await sink.finish(reply)
+            reply, generated, notice = await self._reply(story, turns, before, watched(story, sink), length, style)
+            await sink.finish(shown(story, before, "", reply))
             stored: list[Turn] = []
             if reply:
                 stored = [await self._store.add_sibling(self.channel, story.head, NewTurn(None, "model", reply))]
         self._upkeep.remember_soon()
         return Reply(stored, generated, notice)
 
-    async def propose(self, sink: Sink) -> list[Turn]:
+    async def propose(self, sink: Sink, author: Author | None = None) -> list[Turn]:
         """Several short replies, all of them tries of what comes next; the first one holds until another is chosen.
 
         Raises as `write` does, and `InputError` where there are fewer than two.
         """
+        self._charge(author, WAYS)
         async with self._turn(sink):
             story, turns = await self._recent()
+            table = await self._seat(story, author)
+            if story.mode == ONE_WORD:
+                require_another(turns, None)
             before = "".join(turn.text for turn in turns)
             texts: list[str] = []
             for _ in range(WAYS):
-                reply, generated, _ = await self._reply(story, turns, before, _Among(texts, sink), "short")
+                among = watched(story, _Among(texts, sink))
+                reply, generated, _ = await self._reply(story, turns, before, among, "short")
                 if reply and reply not in texts:
                     texts.append(reply)
-                if generated.finish_reason == "cancelled":
+                if generated.finish_reason == "cancelled" and story.mode != ONE_WORD:
                     break
             if len(texts) < 2:
                 raise InputError("There is no choice to make, as the model has one way to go on: continue instead.")
-            await sink.finish(as_choices(texts))
-            stored = await self._store.append(self.channel, [NewTurn(None, "model", texts[0])], after=story.head)
+            await sink.finish(as_choices([shown(story, before, "", text) for text in texts]))
+            after = None if table is None else handed_on(table, self._clock())
+            first = NewTurn(None, "model", texts[0])
+            stored = await self._store.append(self.channel, [first], after=story.head, table=after)
             for text in texts[1:]:
                 turn = NewTurn(None, "model", text)
                 stored.append(await self._store.add_sibling(self.channel, stored[-1].id, turn))
@@ -156,19 +189,25 @@ class ChannelSession(BranchingChannel):
         before = 0 if tries is None else next((i for i, turn in enumerate(tries.turns) if turn.id == first), 0)
         return await self.pick(before + number, of=first)
 
-    async def undo(self) -> list[Turn]:
-        """Takes the last step back and gives its turns. Raises `NothingToUndoError`, `NoStoryError`."""
-        async with self._lock:
-            return await self._store.undo(self.channel)
+    async def undo(self, by: Author | None = None) -> list[Turn]:
+        """Takes the last step back and gives its turns; with `by`, only if that one has the turn.
 
-    async def redo(self) -> list[Turn]:
-        """Raises `NothingToRedoError`, `NoStoryError`."""
+        Raises `InputError`, `NothingToUndoError`, `NoStoryError`.
+        """
         async with self._lock:
-            return await self._store.redo(self.channel)
+            await self._seat(await self._story(), by)
+            return await self._seen(await self._store.undo(self.channel))
+
+    async def redo(self, by: Author | None = None) -> list[Turn]:
+        """With `by`, only if that one has the turn. Raises `InputError`, `NothingToRedoError`, `NoStoryError`."""
+        async with self._lock:
+            await self._seat(await self._story(), by)
+            return await self._seen(await self._store.redo(self.channel))
 
     async def tail(self, max_chars: int) -> list[Turn]:
-        """The last turns of the story, whole ones; none without a story."""
-        return await self._store.recent(self.channel, max_chars)
+        """The last turns of the story as members may see them, whole ones; none without a story."""
+        turns = await self._store.recent(self.channel, max_chars)
+        return covered(turns[-1:]) if await self.sealed() else turns
 
     async def export(self, form: Form = "markdown", story: int | None = None) -> tuple[str, bytes]:
         """The whole story under way, or any of the channel's, as a file's name and content.
@@ -181,6 +220,8 @@ class ChannelSession(BranchingChannel):
             found = one
         else:
             raise InputError(f"There is no story {story} in this channel: look at the list and choose another.")
+        if found.mode == LAST_LINE and not found.finished:
+            raise InputError(SEALED)
         turns, model = await self._store.turns_of_story(found.id), self._worker.engine_info.name
         return file_name(found, form), await asyncio.to_thread(exported, found, turns, model, form)
 
@@ -192,72 +233,13 @@ class ChannelSession(BranchingChannel):
         heading, text = await asyncio.to_thread(manuscript, text)
         named = title or (heading or visible(file))[:MAX_TITLE]
         title = typed(named, what="The title", limit=MAX_TITLE, one_line=True)
-        await asyncio.to_thread(self._rules.require, f"{title}\n{text}", "the text")
         async with self._lock:
+            rating = await self._rating.begin()
+            mature = rating is Rating.MATURE
+            await asyncio.to_thread(self._rules.require, f"{title}\n{text}", "the text", mature=mature)
             story = await self._store.import_story(
                 self.channel, guild=self.guild, title=title, texts=in_turns(text), author=author
             )
+            await self._rating.made("stories", story.id, rating)
         self._upkeep.remember_soon()
         return story
-
-    # How a reply comes about
-
-    async def _recent(self, extra: int = 0) -> tuple[Story, list[Turn]]:
-        """The story and its last turns: what the window holds, and before that what can be recalled."""
-        chars = self._fetched + MOST_PAST_CHARS + extra * CHARS_PER_TOKEN
-        return await self._story(), await self._store.recent(self.channel, chars)
-
-    async def _reply(
-        self, story: Story, turns: Sequence[Turn], text: str, sink: Sink, length: Length = "medium"
-    ) -> tuple[str, Generated, str | None]:
-        """What the model writes behind `text`, which begins with these turns; how, and a notice for whoever asked."""
-        context = await self._context(story, turns[0].chars_before if turns else 0, text)
-        seen = "\n".join((memory_text(context.pins, context.summary), context.text, context.note))
-        self._rules.require(seen, "the story so far")
-        lore = await self._lore()
-        sampling = sized(self._sampling, length, self._worker.engine_info.block_size)
-        used, reply, generated = await self._stream_what_fits(context, lore, sampling, sink)
-        notices = []
-        waiting = [row for row in lore.lessons if row.id not in used.units and not self._upkeep.gave_up(row.id)]
-        if waiting:
-            notices.append(STALE.format(missing=len(waiting), lessons=len(lore.lessons)))
-            damaged = len(used.units) < len(lore.units) and lore.base_id == self._worker.engine_info.base_id
-            self._upkeep.rebuild_soon(doubted=damaged)
-        if lore.style is not None and used.style_file is None:
-            notices.append(NO_STYLE.format(name=lore.style))
-        if not reply:
-            notices = [STOPPED if generated.finish_reason == "cancelled" else NOTHING]
-        return reply, generated, " ".join(notices) or None
-
-    async def _stream_what_fits(
-        self, context: Context, lore: Lore, sampling: SamplingParams, sink: Sink
-    ) -> tuple[Lore, str, Generated]:
-        """The reply, and with what of the lore: without the units or the style that the weights refuse.
-
-        They do where they were swapped while this waited, or where a blob or a file is damaged.
-        """
-        styles = dict.fromkeys([lore.style_file, None])
-        *attempts, bare = [replace(lore, units=units, style_file=file) for file in styles for units in (lore.units, {})]
-        for fitting in attempts:
-            with suppress(AdapterError):
-                return fitting, *await self._stream(context, fitting, sampling, sink)
-        return bare, *await self._stream(context, bare, sampling, sink)
-
-    async def _stream(
-        self, context: Context, lore: Lore, sampling: SamplingParams, sink: Sink
-    ) -> tuple[str, Generated]:
-        rules = self._rules.stream(context.text)
-        passed = ""
-        adapters = list(lore.units.values())
-        job = self._worker.generate(
-            context, sampling, adapters=adapters, always_on=lore.always_on, style=lore.style_file
-        )
-        async with self._running(job, sink):
-            async for piece in job:
-                if fresh := rules.push(visible(piece)):
-                    passed += fresh
-                    if shown := continued(context.text, passed).rstrip():
-                        await sink.show(shown)
-            generated = await job.result()
-            passed += rules.finish()
-        return continued(context.text, passed).rstrip(), generated

@@ -11,7 +11,8 @@ from bot.gate import Gate, Interaction, Options, author, command, group, scope, 
 from bot.upkeep import scope as channel_scope
 
 Where = Literal["channel", "server"]
-Name = Literal["temperature", "top_p", "top_k", "repetition_penalty", "length"]
+Name = Literal["temperature", "top_p", "top_k", "repetition_penalty", "length",
+               "requests_per_member", "requests_per_channel", "daily_lessons_per_member"]  # fmt: skip
 Preset = Literal["steady", "wild", "default"]
 PLACE = "Where it holds: in this channel, or in the server's channels that chose nothing"
 AT = {"channel": "in this channel", "server": "in this server's channels that chose nothing"}
@@ -42,7 +43,7 @@ class SettingsCog(commands.Cog):
     @set_value.autocomplete("value")
     async def complete_value(self, interaction: Interaction, current: str) -> list[app_commands.Choice[str]]:
         async def hints() -> Options[str]:
-            dial = self.gate.services.dials.dials.get(str(getattr(interaction.namespace, "name", "")))
+            dial = self.gate.services.dials.known.get(str(getattr(interaction.namespace, "name", "")))
             return [] if dial is None else [(hint, hint) for hint in dial.hints]
 
         return await self.gate.choices(interaction, "settings.set", current, hints)

@@ -106,7 +106,7 @@ class VoteCommands(StoryFront):
         with self.gate.writing(session):
             try:
                 await stream.queued(0, 0.0)
-                turns = await session.propose(stream)
+                turns = await session.propose(stream, who)
             except BaseException:
                 await asyncio.shield(asyncio.ensure_future(stream.abandon()))
                 raise

@@ -9,13 +9,16 @@ from typing import Any, Protocol
 
 import discord
 
+from bot import pace
 from bot.errors import BotError
 from bot.output import LIMIT, story_messages, units
 
 log = logging.getLogger(__name__)
 
-INTERVAL = 1.1  # seconds between edits: the platform allows about five in five seconds, for all of a channel
+INTERVAL = 1.1  # seconds between edits where the limits are not known: about five in five seconds, for a channel
 SLOWEST = 10.0
+TYPING_AFTER = 0.1  # seconds: what fails at once, or comes at once, needs no "is typing"
+TYPING_LASTS = 8.0  # seconds, of the ten that the platform shows it
 FIRST_PAUSE = 0.25  # before the first message: what fails at once, or comes at once, needs none to say "Writing…"
 UNKNOWN_MESSAGE, TOO_OLD, INVALID_TOKEN, UNKNOWN_WEBHOOK = 10008, 30046, 50027, 10015
 _REPLACEABLE = {UNKNOWN_MESSAGE, TOO_OLD, INVALID_TOKEN, UNKNOWN_WEBHOOK}
@@ -41,6 +44,12 @@ class Place(Protocol):
 
     async def send(self, content: str, view: discord.ui.View | None) -> Posted: ...
 
+    async def typing(self) -> None:
+        """Shows for some seconds that something is being written, until the next message."""
+
+    def pause(self, fixed: float) -> float:
+        """Seconds until the next edit, by the platform's limits as far as they are known, else `fixed`."""
+
 
 class ChannelPlace:
     """Ordinary messages of a channel."""
@@ -52,6 +61,13 @@ class ChannelPlace:
         shown: dict[str, Any] = {} if view is None else {"view": view}
         message = await self.channel.send(content, suppress_embeds=True, allowed_mentions=NO_MENTIONS, **shown)
         return _ChannelMessage(message)
+
+    async def typing(self) -> None:
+        await self.channel.typing()
+
+    def pause(self, fixed: float) -> float:
+        http, channel = self.channel._state.http, getattr(self.channel, "id", 0)
+        return pace.pause(pace.edits_left(http, channel), fixed)
 
 
 class _ChannelMessage:
@@ -86,6 +102,12 @@ class AnswerPlace:
         )
         return _ChannelMessage(message)
 
+    async def typing(self) -> None:
+        """The deferred answer itself says that something is coming."""
+
+    def pause(self, fixed: float) -> float:
+        return fixed
+
 
 class _Answer:
     def __init__(self, interaction: discord.Interaction) -> None:
@@ -103,8 +125,9 @@ class MessageStream:
     """A `Sink` that keeps messages as the session wants them, by as few edits as the platform's limits ask for.
 
     `lead` stands above the reply. `writing` (a stop button) is under the last message until `finish`. `lost` is
-    called once when the place is gone, so that nobody goes on writing for nothing. An edit that took long, as it
-    does when the limits make it wait, makes the following ones rarer.
+    called once when the place is gone, so that nobody goes on writing for nothing. Until the first piece of text is
+    there the place shows that the bot is typing. Edits come as often as the limits let them, every `interval` seconds
+    where those are not known; one that took long, as it does when it had to wait, makes the following ones rarer.
     """
 
     def __init__(
@@ -122,7 +145,9 @@ class MessageStream:
         self._posted: list[Posted] = []
         self._shown: list[tuple[str, bool]] = []
         self._wake, self._hurry = asyncio.Event(), asyncio.Event()
+        self._begun, self._said = asyncio.Event(), asyncio.Event()  # text is there; a message hid the "is typing"
         self._pump_task: asyncio.Task[None] | None = None
+        self._typing_task: asyncio.Task[None] | None = None
         self._last: asyncio.Task[None] | None = None
         self._failure: PlaceLostError | None = None
 
@@ -132,10 +157,15 @@ class MessageStream:
         self._status = "Writing…"
         if position:
             self._status = f"In the queue: place {position}, about {max(1, round(expected_wait))} s"
+            self._stop_typing()
+        elif self._typing_task is None and not self._hurry.is_set():
+            self._typing_task = asyncio.create_task(self._type())
         self._changed()
 
     async def show(self, text: str) -> None:
         self._text = text
+        if text.strip():
+            self._begun.set()
         self._changed()
 
     async def finish(self, text: str) -> None:
@@ -190,18 +220,14 @@ class MessageStream:
         """Lets a request that is under way come to its end, so that no message is forgotten."""
         self._hurry.set()
         self._wake.set()
+        self._stop_typing()
         if self._pump_task is not None:
             await asyncio.wait([self._pump_task])
 
     async def _pump(self) -> None:
         clock = asyncio.get_running_loop().time
         pause = min(FIRST_PAUSE, self._interval)
-        while not self._hurry.is_set():
-            try:
-                await asyncio.wait_for(self._hurry.wait(), pause)
-                return
-            except TimeoutError:
-                pass
+        while not await _set_within(self._hurry, pause):
             await self._wake.wait()
             if self._hurry.is_set():
                 return
@@ -214,7 +240,25 @@ class MessageStream:
             except (discord.HTTPException, OSError) as error:
                 log.info("an edit failed, the next one may not: %s", describe(error))
                 self._wake.set()
-            pause = max(self._interval, min(SLOWEST, 2 * (clock() - begin)))
+            pause = max(self._place.pause(self._interval), min(SLOWEST, 2 * (clock() - begin)))
+
+    async def _type(self) -> None:
+        """Shows that the bot is typing until there is text; nothing hangs on it, so that a failure ends it quietly."""
+        pause = TYPING_AFTER
+        while not await _set_within(self._begun, pause):
+            self._said.clear()
+            try:
+                await self._place.typing()
+            except (discord.HTTPException, OSError) as error:
+                log.info("no typing shown: %s", describe(error))
+                return
+            await _set_within(self._said, TYPING_LASTS)
+            pause = 0.0
+
+    def _stop_typing(self) -> None:
+        if self._typing_task is not None:
+            self._typing_task.cancel()
+            self._typing_task = None
 
     def _messages(self) -> list[str]:
         messages = story_messages(self._lead, self._text)
@@ -259,6 +303,7 @@ class MessageStream:
         if index == len(self._posted):
             self._posted.append(await self._place.send(content, view))
             self._shown.append(wanted)
+            self._said.set()
             return
         try:
             await self._posted[index].edit(content=content, view=view)
@@ -269,6 +314,14 @@ class MessageStream:
             if error.code == TOO_OLD:
                 await _discard(old)
         self._shown[index] = wanted
+
+
+async def _set_within(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return event.is_set()
+    return True
 
 
 def _is_final(error: Exception) -> bool:

@@ -82,7 +82,7 @@ class TeachCog(commands.Cog):
         progress = Progress(self.gate, interaction, "Asking: ")
         try:
             with self.gate.writing(session):
-                results = await session.test_lessons(progress)
+                results = await session.test_lessons(progress, author(interaction))
         finally:
             await progress.close()
         await progress.report("\n".join(recall_lines(results)))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from bot.desk import Command, Desk
 from bot.errors import InputError
 from bot.manuscript import MAX_TITLE, typed
-from bot.session import LENGTHS, Reply
+from bot.replying import LENGTHS
+from bot.session import Reply
 from bot.terminal_house import PRIVACY, SETTINGS, STATUS, WEIGHTS
 from bot.terminal_memory import MEMORY, STYLE, TEACH
 from bot.terminal_story import FILES, TREE

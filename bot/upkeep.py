@@ -106,7 +106,7 @@ class Upkeep:
         text = await self._store.passage(self._channel, covers, covers + min(left, MAX_FOLD))
         if left > MAX_FOLD:
             text = text[: max(text.rfind(" "), text.rfind("\n")) + 1] or text
-        summary = await self._worker.summarize(text, previous).result()
+        summary = await self._worker.summarize(text, previous, line=self._channel).result()
         async with self._lock:
             if self._resets != resets or await self._paused():
                 return False
@@ -132,10 +132,11 @@ class Upkeep:
             begin, blob = end - REMEMBERED, None
         text = await self._store.passage(self._channel, begin, end)
         for at in range(0, len(text), REMEMBERED_AT_ONCE):
+            part = text[at : at + REMEMBERED_AT_ONCE]
             try:
-                blob = await self._worker.remember(text[at : at + REMEMBERED_AT_ONCE], blob).result()
+                blob = await self._worker.remember(part, blob, line=self._channel).result()
             except AdapterError:  # what was remembered cannot be read: from here on anew
-                blob = await self._worker.remember(text[at : at + REMEMBERED_AT_ONCE], None).result()
+                blob = await self._worker.remember(part, None, line=self._channel).result()
         async with self._lock:
             if self._resets != resets or self._worker.engine_info.base_id != base or await self._paused():
                 return
@@ -194,7 +195,8 @@ class Upkeep:
     async def _learn(self, row: LessonRow) -> None:
         base = self._worker.engine_info.base_id
         try:
-            taught = await self._worker.teach(Lesson(row.prompt, row.answer), background=True).result()
+            lesson = Lesson(row.prompt, row.answer)
+            taught = await self._worker.teach(lesson, background=True, line=self._channel).result()
         except (QueueFullError, EngineClosedError):
             raise
         except EngineError as error:

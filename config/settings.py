@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,13 +36,15 @@ class Settings(BaseSettings):
     discord_token: SecretStr | None = None  # none: the story is written in the terminal
     shard_count: int | None = Field(None, ge=1)  # of all processes together; none: as many as Discord recommends
     shard_ids: Annotated[tuple[int, ...], NoDecode] = ()  # those of this process; none: all of them
+    key: SecretStr | None = None  # that seals members' texts, 64 hexadecimal digits; none: one in a file beside them
     owners: Annotated[frozenset[int], NoDecode] = frozenset()  # Discord user ids beside the application's owners
     report_channel: int | None = Field(None, gt=0)  # a Discord channel that hears of reported messages
     data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path(APP, appauthor=False))
     database: Path | None = None  # none: in the data folder
     incoming: Path | None = None  # folders of weights that may be added by name; none: in the data folder
     weights: Path | None = None  # none: the weights activated last, else the bundled ones
-    rules: Path | None = None  # the operator's own list of refused terms, one a line
+    rules: Path | None = None  # what the operator adds to the lists of refused terms: a file, or a folder of them
+    terminal_rating: Literal["general", "mature"] = "general"  # the most that stories of the terminal may be
 
     temperature: float = Field(0.8, ge=0, le=5)
     top_k: int | None = Field(None, ge=1)
@@ -50,7 +53,15 @@ class Settings(BaseSettings):
     max_new_tokens: int = Field(160, ge=8, le=4096)
     longest_reply: int = Field(400, ge=8, le=4096)  # that a channel may choose, as all others wait for it
 
-    queue_size: int = Field(32, ge=1, le=10_000)  # requests that may wait before further ones are refused
+    queue_size: int = Field(256, ge=1, le=10_000)  # requests that may wait before further ones are refused
+    channel_queue_size: int = Field(8, ge=1, le=1000)  # those of them from one channel
+    # What one may ask for, so that nobody has the engine for himself; 0: as much as they like.
+    requests_per_member: int = Field(30, ge=0, le=10_000)  # replies and tests of lessons, a minute
+    requests_per_channel: int = Field(60, ge=0, le=10_000)
+    requests_per_server: int = Field(300, ge=0, le=100_000)
+    daily_lessons_per_member: int = Field(20, ge=0, le=10_000)  # taught, whether they are still there or not
+    daily_lessons_per_channel: int = Field(40, ge=0, le=10_000)
+    daily_lessons_per_server: int = Field(200, ge=0, le=100_000)
     lessons_per_member: int = Field(10, ge=0, le=1000)  # in one channel, so that it holds what more than one has taught
     lessons_per_channel: int = Field(20, ge=0, le=1000)  # each is read for every token, and they come to mix
     threads: int = Field(1, ge=1, le=256)  # of the engine: small models do not outgrow one
@@ -60,6 +71,10 @@ class Settings(BaseSettings):
     @property
     def database_file(self) -> Path:
         return self.database or self.data_dir / "memory.sqlite3"
+
+    @property
+    def key_bytes(self) -> bytes | None:
+        return None if self.key is None else bytes.fromhex(self.key.get_secret_value().strip())
 
     @property
     def arrivals(self) -> Path:
@@ -75,6 +90,13 @@ class Settings(BaseSettings):
         if token is None or not token.get_secret_value().strip():
             return None
         return SecretStr(token.get_secret_value().strip())
+
+    @field_validator("key", mode="after")
+    @classmethod
+    def _whole_key(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and not re.fullmatch("[0-9a-fA-F]{64}", key.get_secret_value().strip()):
+            raise ValueError("a key is 64 hexadecimal digits")
+        return key
 
     @field_validator("shard_ids", mode="before")
     @classmethod

@@ -15,17 +15,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
 from engine.errors import AdapterError
 from engine.gate import Key
 from engine.shape import GPTConfig, UnitGroup
-from engine.units import NO_ENTRY, half, read_entry
+from engine.units import NO_ENTRY, half, read_entry, read_tensors
 
 FORMAT = "miniature-memory lessons 2"
 MAX_BYTES = 4 << 20
 MAX_WORDS, MAX_PIECES, MAX_SPAN = 512, 128, 1024
+PIECES = 1 << 32  # a hashed piece is below
 ENTRY = "adapter"
 NO_ADAPTER = "This is no adapter of lessons; give a file that `teach` wrote."
 
@@ -70,17 +70,17 @@ def unpack_adapter(blob: bytes, config: GPTConfig, base_id: str) -> list[Learnt]
     if about["base_id"] != base_id:
         raise AdapterError("This adapter was trained for other base weights; teach again, or activate those weights.")
     try:
-        tensors, gates = load(blob), [_key(gate) for gate in about["lessons"]]
-    except (SafetensorError, *NO_ENTRY) as error:
+        tensors, gates = read_tensors(blob, "F16"), [_key(gate) for gate in about["lessons"]]
+    except NO_ENTRY as error:
         raise AdapterError(f"This adapter is damaged ({error}); teach again.") from error
     if set(tensors) != {f"lessons.{i}.{part}" for i in range(len(gates)) for part in ("key", "down")}:
         raise AdapterError("This adapter holds other tensors than its lessons have; teach again.")
     lessons = [Learnt(key, tensors[f"lessons.{i}.key"], tensors[f"lessons.{i}.down"]) for i, key in enumerate(gates)]
     for lesson in lessons:
-        r = len(lesson.units)
+        r = lesson.units.shape[0] if lesson.units.ndim else 0
         if not r or lesson.units.shape != (r, config.n_embd) or lesson.down.shape != (config.n_embd, r):
             raise AdapterError("This adapter has another shape than the model has room for; teach again.")
-        if not all(part.dtype == np.float16 and np.isfinite(part).all() for part in (lesson.units, lesson.down)):
+        if not all(np.isfinite(part).all() for part in (lesson.units, lesson.down)):
             raise AdapterError("This adapter holds values that are no numbers; teach again.")
     return lessons
 
@@ -134,9 +134,14 @@ def _about(blob: bytes) -> dict[str, Any]:
 
 def _key(gate: Any) -> Key:
     """Raises ValueError, KeyError or TypeError where this is none."""
-    words = tuple(frozenset(int(piece) for piece in word) for word in gate["words"])
-    weights, span = tuple(float(weight) for weight in gate["weights"]), int(gate["span"])
-    sound = 0 < len(words) == len(weights) <= MAX_WORDS and all(0 < len(word) <= MAX_PIECES for word in words)
-    if not sound or not all(0 < weight <= 1 for weight in weights) or not 0 < span <= MAX_SPAN:
+    words, weights, span = gate["words"], gate["weights"], gate["span"]
+    told = gate.keys() == {"words", "weights", "span"} and isinstance(words, list) and isinstance(weights, list)
+    if not told or not 0 < len(words) == len(weights) <= MAX_WORDS or type(span) is not int or not 0 < span <= MAX_SPAN:
         raise ValueError("its gate")
-    return Key(words, weights, span)
+    if not all(isinstance(word, list) and 0 < len(word) <= MAX_PIECES for word in words):
+        raise ValueError("its gate")
+    if not all(type(piece) is int and 0 <= piece < PIECES for word in words for piece in word):
+        raise ValueError("its gate")
+    if not all(type(weight) in (int, float) and 0 < weight <= 1 for weight in weights):
+        raise ValueError("its gate")
+    return Key(tuple(map(frozenset, words)), tuple(map(float, weights)), span)

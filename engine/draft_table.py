@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
 from engine.errors import WeightsError
+from engine.plain_files import read_plain
 from engine.tensor_files import file_sha256
-from engine.units import NO_ENTRY, read_entry
+from engine.units import NO_ENTRY, read_entry, read_tensors
 
 FILE = "drafts.safetensors"
 FORMAT = "miniature-memory drafts 1"
@@ -62,8 +62,7 @@ class DraftTable:
         """
         path = folder / FILE
         try:
-            with path.open("rb") as file:
-                blob = file.read(MAX_BYTES + 1)
+            blob = read_plain(path, MAX_BYTES)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -81,9 +80,9 @@ class DraftTable:
         if not _are_orders(orders):
             raise _refusal(path, "names contexts of no length that can be looked up")
         try:
-            tensors = load(blob)
-        except (SafetensorError, ValueError, KeyError) as error:
-            raise _refusal(path, f"is damaged ({error})") from error
+            tensors = read_tensors(blob, "U8", "U16")
+        except ValueError as error:
+            raise _refusal(path, "holds other tensors than a table of drafts") from error
         expected = {"tags": np.uint8, "ids": id_dtype(vocab_size), "sure": np.uint8}
         if {name: tensor.dtype for name, tensor in tensors.items()} != expected:
             raise _refusal(path, "holds other tensors than a table of drafts")

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+MAX_SHOWN = 80  # characters of a name that stands in a file
+
+
+def shown(name: object) -> str:
+    """A name from a file that somebody brought, fit to stand in a sentence: on one line, and not the longest."""
+    text = "".join(c if c.isprintable() else "?" for c in str(name)[: MAX_SHOWN + 1])
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}\N{HORIZONTAL ELLIPSIS}"
+
 
 class EngineError(Exception):
     """Root of the engine's error tree."""
@@ -31,16 +39,17 @@ class QueueFullError(EngineError):
     """The queue takes no more jobs now.
 
     Attributes:
-        position: the place in the queue that the refused job would have had.
-        expected_wait: seconds until a place is expected to come free.
+        position: how many jobs would have been before the refused one.
+        expected_wait: seconds until it would have had its turn.
+        one_line: whether only the line it belongs to is full, as others have room.
     """
 
-    def __init__(self, position: int, expected_wait: float) -> None:
-        self.position = position
-        self.expected_wait = expected_wait
-        super().__init__(
-            f"{position} requests are waiting already; try again in about {max(1, round(expected_wait))} seconds."
-        )
+    def __init__(self, position: int, expected_wait: float, *, one_line: bool = False) -> None:
+        self.position, self.expected_wait, self.one_line = position, expected_wait, one_line
+        whose = "This channel has as many requests waiting as it may, and " if one_line else ""
+        count = "1 is" if position == 1 else f"{position} are"
+        before = f"{count} before yours" if one_line else f"{position} requests are waiting already"
+        super().__init__(f"{whose}{before}; try again in about {max(1, round(expected_wait))} seconds.")
 
 
 class EngineClosedError(EngineError):

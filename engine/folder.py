@@ -1,24 +1,32 @@
 """A weights folder in the Hugging Face format, opened: config.json, model.safetensors, tokenizer.json, card.json.
 
-A folder from anywhere is checked before anything of it is used: names, shapes, dtypes and finite values. The tensors
-are copied out of the file, so that a file which changes on disk never changes a running model.
+A folder from anywhere is checked before anything of it is used: plain files of bounded size, strict JSON, and exactly
+the tensors that its config.json asks for. The tensors are copied out of the file, so that a file which changes on disk
+never changes a running model.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from engine.card import check_card
+from engine.draft_table import DraftTable
 from engine.errors import WeightsError
 from engine.hugging_face import read_shape
+from engine.plain_files import read_plain
 from engine.shape import GPTConfig
+from engine.stored_shapes import stored_shapes
+from engine.strict_json import parse_object
 from engine.tensor_files import TensorFiles
 from engine.tokenizer import Tokenizer
 
 BUNDLED = Path(__file__).resolve().parent.parent / "weights"
 DEFAULT_NAME = "hearth"
+CONFIG, CARD = "config.json", "card.json"
+MAX_JSON_BYTES = 4 << 20  # of each small file: some say what to write to the model, in templates
+UNREAD = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json")  # others read these, not we
 
 
 @dataclass(frozen=True)
@@ -57,13 +65,19 @@ def open_weights(folder: Path, *, n_long_term: int | None = None, n_session: int
             " the files belong to different models, copy the folder again."
         )
     files = TensorFiles.find(folder)
+    files.check(stored_shapes(config))
     return Stored(config, tokenizer, files, files.sha256(), read_card(folder), folder)
 
 
 def check_values(folder: Path) -> None:
     """Read all of a folder once, before anything is given up for it; the errors are those of `open_weights`, or of a
-    tensor that holds what is no number."""
-    for _ in open_weights(folder).files.read():
+    tensor that holds what is no number, or of a file that serving does not need but that lies there too."""
+    stored = open_weights(folder)
+    for name in UNREAD:
+        if (folder / name).exists():
+            read_json(folder / name)
+    DraftTable.load(folder, stored.config.vocab_size)
+    for _ in stored.files.read():
         pass
 
 
@@ -77,12 +91,12 @@ def read_config(folder: Path) -> GPTConfig:
         raise WeightsError(
             f"There is no weights folder {folder}; name a folder that holds config.json and model.safetensors."
         )
-    return read_shape(read_json(folder / "config.json"), folder / "config.json")
+    return read_shape(read_json(folder / CONFIG), folder / CONFIG)
 
 
 def document_tokens(folder: Path, vocab_size: int) -> dict[str, int | None]:
     """Which ids begin and end a document, by the folder's config.json; None where it does not say."""
-    raw, tokens = read_json(folder / "config.json"), dict[str, int | None]()
+    raw, tokens = read_json(folder / CONFIG), dict[str, int | None]()
     for role, key in (("begin", "bos_token_id"), ("end", "eos_token_id")):
         given: Any = raw.get(key)
         token = given[0] if isinstance(given, list) and given else given  # models for chats name several
@@ -91,18 +105,22 @@ def document_tokens(folder: Path, vocab_size: int) -> dict[str, int | None]:
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """What the folder says of itself; empty if it says nothing."""
-    return read_json(folder / "card.json") if (folder / "card.json").is_file() else {}
+    """What the folder says of itself; empty if it says nothing.
+
+    Raises:
+        WeightsError: it cannot be read, or says things of another kind than people are shown.
+    """
+    path = folder / CARD
+    return check_card(read_json(path), path) if path.exists() or path.is_symlink() else {}
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file. Raises WeightsError."""
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        return parse_object(read_plain(path, MAX_JSON_BYTES))
     except FileNotFoundError as error:
         raise WeightsError(f"{path} is missing; a weights folder needs it.") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise WeightsError(f"{path} is not readable JSON; copy the folder again.") from error
-    if not isinstance(raw, dict):
-        raise WeightsError(f"{path} is not a JSON object; copy the folder again.")
-    return raw
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read ({error.strerror}); copy the file itself there.") from error
+    except ValueError as error:
+        raise WeightsError(f"{path} is not readable JSON ({error}); copy the folder again.") from error

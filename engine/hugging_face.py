@@ -6,17 +6,18 @@ computes and this engine does not serve it, the folder is refused: nothing is co
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
-from engine.errors import WeightsError
+from engine.errors import WeightsError, shown
 from engine.shape import ACTIVATION_NAMES, Activation, GPTConfig, ModelType
 
 MAX_PARAMETERS = 300_000_000  # what a 2 GB host could hold in FP16 beside the process itself
 MAX_LAYERS = 1000
 MAX_POSITIONS = 1 << 18
 MAX_SPARE = 1024  # units of a group
+# Outside of these a model computes with infinities, or with nothing at all.
+EPSILONS, THETAS, FACTORS = (1e-12, 0.1), (1.0, 1e12), (1e-3, 1e6)
 ALIASES: dict[str, Activation] = {"gelu_pytorch_tanh": "gelu_new", "swish": "silu"}
 ARCHITECTURES: dict[ModelType, str] = {
     "llama": "LlamaForCausalLM", "qwen3": "Qwen3ForCausalLM", "gpt2": "GPT2LMHeadModel",
@@ -32,13 +33,15 @@ def read_shape(raw: dict[str, Any], path: Path) -> GPTConfig:
     model_type: ModelType | None = next((kind for kind in ARCHITECTURES if kind == raw.get("model_type")), None)
     if model_type is None:
         raise WeightsError(
-            f"{path}: model type {raw.get('model_type')!r} is not served here; llama, qwen3 and gpt2 are."
+            f"{path}: model type {shown(raw.get('model_type'))!r} is not served here; llama, qwen3 and gpt2 are."
         )
     try:
         config = _gpt2_shape(raw) if model_type == "gpt2" else _llama_shape(raw, model_type)
         problem = _not_served(raw, config)
-    except (TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise WeightsError(f"{path}: {error} is missing or not a number; copy the folder again.") from error
+    except ValueError as error:
+        raise WeightsError(f"{path}: {error} is missing or out of its range; copy the folder again.") from error
+    except (TypeError, AttributeError, OverflowError, ZeroDivisionError) as error:
+        raise WeightsError(f"{path}: a value is of another kind than it should be; copy the folder again.") from error
     if problem is not None:
         raise WeightsError(f"{path}: {problem}.")
     return config
@@ -56,9 +59,9 @@ def _llama_shape(raw: dict[str, Any], model_type: ModelType) -> GPTConfig:
         n_head=heads,
         n_embd=width,
         n_ffn=_integer(raw, "intermediate_size"),
-        rope_theta=_number(raw if raw.get("rope_theta") else rope, "rope_theta", default=10_000.0),
-        norm_eps=_number(raw, "rms_norm_eps", default=1e-6),
-        tie_embeddings=bool(raw.get("tie_word_embeddings", False)),
+        rope_theta=_number(raw if raw.get("rope_theta") else rope, "rope_theta", THETAS, default=10_000.0),
+        norm_eps=_number(raw, "rms_norm_eps", EPSILONS, default=1e-6),
+        tie_embeddings=_flag(raw, "tie_word_embeddings", default=False),
         n_long_term=_integer(raw, "n_long_term", default=0, least=0),
         n_session=_integer(raw, "n_session", default=0, least=0),
         model_type=model_type,
@@ -66,8 +69,8 @@ def _llama_shape(raw: dict[str, Any], model_type: ModelType) -> GPTConfig:
         n_kv_head=None if kv_heads == heads else kv_heads,
         head_width=None if head_width * heads == width else head_width,
         rope_scaling=_llama3_scaling(rope) if _rope_type(raw) == "llama3" else None,
-        attention_bias=bool(raw.get("attention_bias")),
-        ffn_bias=bool(raw.get("mlp_bias")) and model_type == "llama",
+        attention_bias=_flag(raw, "attention_bias", default=False),
+        ffn_bias=_flag(raw, "mlp_bias", default=False) and model_type == "llama",
     )
 
 
@@ -80,8 +83,8 @@ def _gpt2_shape(raw: dict[str, Any]) -> GPTConfig:
         n_head=_integer(raw, "n_head"),
         n_embd=width,
         n_ffn=_integer(raw, "n_inner", default=4 * width),
-        norm_eps=_number(raw, "layer_norm_epsilon", default=1e-5),
-        tie_embeddings=bool(raw.get("tie_word_embeddings", True)),
+        norm_eps=_number(raw, "layer_norm_epsilon", EPSILONS, default=1e-5),
+        tie_embeddings=_flag(raw, "tie_word_embeddings", default=True),
         n_long_term=_integer(raw, "n_long_term", default=0, least=0),
         n_session=_integer(raw, "n_session", default=0, least=0),
         model_type="gpt2",
@@ -100,13 +103,14 @@ def _not_served(raw: dict[str, Any], config: GPTConfig) -> str | None:
     partial = (raw.get("rope_parameters") or {}).get("partial_rotary_factor") or raw.get("partial_rotary_factor") or 1
     checks = (
         (act is None or ALIASES.get(act, act) in ACTIVATION_NAMES,
-         f"activation {act!r} is not served here; {', '.join(ACTIVATION_NAMES)} are"),
+         f"activation {shown(act)!r} is not served here; {', '.join(ACTIVATION_NAMES)} are"),
         (not gpt2 or (raw.get("scale_attn_weights", True) and not raw.get("scale_attn_by_inverse_layer_idx")),
          "attention that is scaled in another way is not served here; use weights of plain GPT-2"),
         (not raw.get("add_cross_attention"), "cross-attention is not served here; use weights of plain GPT-2"),
         (not sliding and not sliding_window, "sliding attention is not served here; use weights without it"),
         (rope in ("default", "llama3") and partial == 1,
-         f"rotary positions of type {rope!r}, or of a part of each head, are not served here; default and llama3 are"),
+         f"rotary positions of type {shown(rope)!r}, or of a part of each head, are not served here; default and llama3"
+         " are"),
         (whole and even, "hidden_size must divide into heads of one even width; copy the folder again"),
         (config.n_head % config.kv_heads == 0,
          f"{config.n_head} heads of queries cannot share {config.kv_heads} of keys evenly; copy the folder again"),
@@ -173,10 +177,10 @@ def _rope_type(raw: dict[str, Any]) -> str:
 
 
 def _llama3_scaling(rope: dict[str, Any]) -> tuple[float, float, float, int]:
-    low, high = _number(rope, "low_freq_factor"), _number(rope, "high_freq_factor")
+    low, high = _number(rope, "low_freq_factor", FACTORS), _number(rope, "high_freq_factor", FACTORS)
     if low >= high:
         raise ValueError("high_freq_factor")
-    return _number(rope, "factor"), low, high, _integer(rope, "original_max_position_embeddings")
+    return _number(rope, "factor", FACTORS), low, high, _integer(rope, "original_max_position_embeddings")
 
 
 def _integer(raw: dict[str, Any], name: str, *, default: int | None = None, least: int = 1) -> int:
@@ -189,11 +193,21 @@ def _integer(raw: dict[str, Any], name: str, *, default: int | None = None, leas
     return value
 
 
-def _number(raw: dict[str, Any], name: str, *, default: float | None = None) -> float:
-    """A number above 0, or the default where none stands there."""
+def _number(raw: dict[str, Any], name: str, span: tuple[float, float], *, default: float | None = None) -> float:
+    """A number within a span, or the default where none stands there."""
     value = raw.get(name)
     if value is None and default is not None:
         return default
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < math.inf:
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not span[0] <= value <= span[1]:
         raise ValueError(name)
     return float(value)
+
+
+def _flag(raw: dict[str, Any], name: str, *, default: bool) -> bool:
+    """True or false, or the default where neither stands there."""
+    value = raw.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        raise ValueError(name)
+    return value

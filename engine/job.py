@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from engine.errors import EngineError
 
 T = TypeVar("T")
+
+Kind = Literal["reply", "lesson", "recall", "memory", "summary", "swap"]
 
 
 class Job(Generic[T]):
@@ -21,8 +23,14 @@ class Job(Generic[T]):
         run: Callable[[Job[T]], T],
         withdraw: Callable[[Job[T]], bool],
         if_unstarted: Callable[[], T] | None,
+        *,
+        kind: Kind,
+        line: int | None = None,
+        on_done: Callable[[Job[Any]], None] | None = None,
     ) -> None:
-        self._loop = loop
+        """`on_done` is called once, in the loop's thread, when there is an outcome."""
+        self.kind, self.line = kind, line
+        self._loop, self._on_done = loop, on_done
         self.run = run  # called by the engine's thread
         self._withdraw = withdraw
         self._if_unstarted = if_unstarted
@@ -38,6 +46,11 @@ class Job(Generic[T]):
     @property
     def done(self) -> bool:
         return self._result.done()
+
+    @property
+    def outcome(self) -> T | BaseException:
+        """Of a job that is done: its result, or what went wrong."""
+        return self._result.exception() or self._result.result()
 
     async def moved(self, seen: int | None = None) -> int:
         """Wait until the position is another than `seen` (left out: than now), or the job is done; gives it."""
@@ -84,19 +97,21 @@ class Job(Generic[T]):
             self._announce()
 
     def finish(self, value: T) -> None:
-        if not self._result.done():
+        if not self.done:
             self._result.set_result(value)
-        self._end()
+            self._end()
 
     def fail(self, error: BaseException) -> None:
-        if not self._result.done():
+        if not self.done:
             self._result.set_exception(error)
-        self._end()
+            self._end()
 
     def _end(self) -> None:
-        self.position = 0
+        self.position, self.expected_wait = 0, 0.0
         self._pieces.put_nowait(None)
         self._announce()
+        if self._on_done is not None:
+            self._on_done(self)
 
     def _announce(self) -> None:
         changed, self._place_changed = self._place_changed, asyncio.Event()

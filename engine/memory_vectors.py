@@ -18,13 +18,12 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors.numpy import save
 
 from engine.decoder import Decoder
 from engine.errors import AdapterError
 from engine.shape import Floats
-from engine.units import NO_ENTRY, read_entry
+from engine.units import NO_ENTRY, read_entry, read_tensors
 
 WIDTH = 64  # numbers of a vector
 MOST = 2_048  # vectors: a quarter of a MB
@@ -83,9 +82,9 @@ class MemoryVectors:
         """Raises AdapterError where these are no vectors, or those of other weights."""
         try:
             about = read_entry(blob, ENTRY, MAX_BYTES)
-            tensors: dict[str, NDArray[Any]] = load(blob)
+            tensors = read_tensors(blob, "F16", "I32")
             format_, owner, keys, followed = about["format"], about["base_id"], tensors["keys"], tensors["followed"]
-        except (*NO_ENTRY, SafetensorError) as error:
+        except NO_ENTRY as error:
             raise AdapterError(
                 "These memory vectors are damaged; they are written anew as the story goes on."
             ) from error

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 from engine.errors import KernelError
 from engine.kernel import Kernel, unknown
 from engine.shape import GPTConfig
+from engine.stored_shapes import stored_shapes
 from engine.tensor_files import TensorFiles
 
 IN_A_BLOCK = {  # part of the kernel, by Hugging Face's name
@@ -42,32 +43,6 @@ def load_kernel(config: GPTConfig, files: TensorFiles, *, bits: Literal[8, 16] =
         kernel.close()
         raise
     return kernel
-
-
-def stored_shapes(config: GPTConfig) -> dict[str, tuple[int, ...]]:
-    """Every tensor of a llama or qwen3 file, by name. A torch model without memory would tell, for 60 MB of imports."""
-    C, F, D = config.n_embd, config.n_ffn, config.head_dim
-    read, shared = config.n_head * D, config.kv_heads * D
-    matrices = {
-        "self_attn.q_proj": (read, C), "self_attn.k_proj": (shared, C), "self_attn.v_proj": (shared, C),
-        "self_attn.o_proj": (C, read), "mlp.gate_proj": (F, C), "mlp.up_proj": (F, C), "mlp.down_proj": (C, F),
-    }  # fmt: skip
-    norms = {"input_layernorm": (C,), "post_attention_layernorm": (C,)}
-    if config.model_type == "qwen3":
-        norms |= {"self_attn.q_norm": (D,), "self_attn.k_norm": (D,)}
-    shapes: dict[str, tuple[int, ...]] = {
-        "model.embed_tokens.weight": (config.vocab_size, C),
-        "model.norm.weight": (C,),
-    }
-    if not config.tie_embeddings:
-        shapes["lm_head.weight"] = (config.vocab_size, C)
-    for i in range(config.n_layer):
-        for owner, shape in {**matrices, **norms}.items():
-            shapes[f"model.layers.{i}.{owner}.weight"] = shape
-            biased = config.attention_bias if owner.startswith("self_attn") else config.ffn_bias
-            if biased and owner in matrices:
-                shapes[f"model.layers.{i}.{owner}.bias"] = shape[:1]
-    return shapes
 
 
 def place_of(name: str, config: GPTConfig) -> Place:

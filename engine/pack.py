@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import AdapterError
+from engine.plain_files import read_plain
 from engine.shape import GPTConfig, UnitGroup
 from engine.units import NO_ENTRY, Refusals, dump_units, read_entry, read_units
 
 FORMAT = "miniature-memory style pack 1"
 RATINGS = ("general", "mature")
 MAX_BYTES = 1_000_000
+MAX_NAME = 100  # characters
 MAX_UNITS = 512  # of a block: what a file asks for is made room for before its tensors are read
 
 
@@ -94,8 +96,7 @@ def pack_key(path: Path) -> tuple[object, ...]:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
+        return read_plain(path, MAX_BYTES)
     except OSError as error:
         raise AdapterError(f"{path} cannot be read ({error.strerror}); name a style pack.") from error
 
@@ -110,6 +111,8 @@ def _card(path: Path, blob: bytes) -> PackCard:
     except NO_ENTRY as error:
         raise AdapterError(problem) from error
     if not told or not isinstance(card.name, str) or not isinstance(card.base_id, str):
+        raise AdapterError(problem)
+    if not 0 < len(card.name) <= MAX_NAME or not card.name.isprintable():  # it is shown to people
         raise AdapterError(problem)
     if type(card.units) is not int or not 0 < card.units <= MAX_UNITS:
         raise AdapterError(problem)

@@ -2,16 +2,14 @@
 
 Nothing of a file is used before its names, shapes and dtypes are what the model asks for, and no file is looked for
 outside of the folder. Files are read tensor by tensor instead of being mapped: a mapping takes the file's size in
-address space beside the model's own, and ends the process where somebody cuts the file short. The format is that of
-https://github.com/huggingface/safetensors: the length of a JSON header in 8 bytes, the header, the values.
+address space beside the model's own, and ends the process where somebody cuts the file short.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import math
-import struct
+import io
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import WeightsError
+from engine.errors import WeightsError, shown
+from engine.plain_files import open_plain, plain_sha256, read_plain
+from engine.strict_json import parse_object
+from engine.tensor_header import LENGTH, Entry, header_length, parse_header
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -29,16 +30,14 @@ WORDS: dict[str, np.dtype[Any]] = {"F16": HALF, "BF16": HALF, "F32": WHOLE}
 EXPONENTS = {"F16": 0x7C00, "BF16": 0x7F80, "F32": 0x7F800000}  # all of these bits set: infinite, or no number
 SLICE_BYTES = 4 << 20  # of a matrix, read at once: some are a fifth of a model
 MAX_FILES = 1000
-MAX_HEADER_BYTES = 16 << 20
+MAX_INDEX_BYTES = 1 << 20
 
 
-class Entry(NamedTuple):
-    """What a file's header says of one tensor."""
+class FileHeader(NamedTuple):
+    """What a file holds, and what tells it from a file that was put in its place."""
 
-    dtype: str
-    shape: tuple[int, ...]
-    begin: int  # of its values in the file, in bytes
-    end: int
+    tensors: dict[str, Entry]
+    mark: tuple[int, int, int]
 
 
 class TensorFiles:
@@ -48,8 +47,8 @@ class TensorFiles:
         files: for each file the names that the model has for its tensors, and by these their names in the file.
     """
 
-    def __init__(self, folder: Path, files: dict[Path, dict[str, str]]) -> None:
-        self.folder, self.files = folder, files
+    def __init__(self, folder: Path, files: dict[Path, dict[str, str]], headers: Mapping[Path, FileHeader]) -> None:
+        self.folder, self.files, self._headers = folder, files, headers
 
     @classmethod
     def find(cls, folder: Path) -> TensorFiles:
@@ -66,10 +65,11 @@ class TensorFiles:
         files: dict[Path, dict[str, str]] = {}
         for name, file in read_index(index).items():
             files.setdefault(_inside(folder, file), {})[name] = name
+        headers = {path: read_header(path) for path in files}
         for path, names in files.items():
-            if surplus := sorted(read_header(path).keys() ^ names.keys()):
-                raise WeightsError(f"{path}: {surplus[0]} is missing or not in {INDEX}; copy the folder again.")
-        return cls(folder, files)
+            if surplus := sorted(headers[path].tensors.keys() ^ names.keys()):
+                raise WeightsError(f"{path}: {shown(surplus[0])} is missing or not in {INDEX}; copy the folder again.")
+        return cls(folder, files, headers)
 
     @classmethod
     def of(cls, path: Path) -> TensorFiles:
@@ -78,7 +78,8 @@ class TensorFiles:
         Raises:
             WeightsError: there is no such file, or it is damaged.
         """
-        return cls(path.parent, {path: {name: name for name in read_header(path)}})
+        header = read_header(path)
+        return cls(path.parent, {path: {name: name for name in header.tensors}}, {path: header})
 
     def renamed(self, change: Callable[[str], str | None]) -> TensorFiles:
         """The same under other names, without those for which there is none."""
@@ -86,7 +87,7 @@ class TensorFiles:
             path: {new: stored for name, stored in names.items() if (new := change(name)) is not None}
             for path, names in self.files.items()
         }
-        return TensorFiles(self.folder, files)
+        return TensorFiles(self.folder, files, self._headers)
 
     def names(self) -> set[str]:
         return {name for names in self.files.values() for name in names}
@@ -106,118 +107,94 @@ class TensorFiles:
         """
         whole = self.folder / (WEIGHTS if len(self.files) == 1 else INDEX)
         if surplus := sorted(self.names() ^ shapes.keys()):
-            raise WeightsError(f"{whole}: {surplus[0]} is missing or does not belong there; copy the folder again.")
+            raise WeightsError(
+                f"{whole}: {shown(surplus[0])} is missing or does not belong there; copy the folder again."
+            )
         for path, names in self.files.items():
-            header = read_header(path)
+            tensors = self._headers[path].tensors
             for name, stored in names.items():
-                if header[stored].shape != shapes[name] or header[stored].dtype not in WORDS:
+                if tensors[stored].shape != shapes[name] or tensors[stored].dtype not in WORDS:
                     raise WeightsError(
-                        f"{path}: {stored} has not the shape or type that config.json says; copy the folder again."
+                        f"{path}: {shown(stored)} has not the shape or type that config.json says; copy the folder"
+                        " again."
                     )
 
     def read(self) -> Iterator[tuple[str, int, NDArray[Any]]]:
         """Name, first row and values, float16 or float32, of some rows of each tensor after the other.
 
         Raises:
-            WeightsError: a file is damaged, or holds values that are no numbers.
+            WeightsError: a file is damaged, is another one than was checked, or holds values that are no numbers.
         """
         for path, names in self.files.items():
-            header = read_header(path)
-            for name, stored in names.items():
-                for first, values in _read(path, stored, header[stored]):
-                    yield name, first, values
+            tensors, mark = self._headers[path]
+            try:
+                with open_plain(path) as file:
+                    if _mark(file) != mark:
+                        raise WeightsError(f"{path} has changed since it was checked; load the folder again.")
+                    for name, stored in names.items():
+                        for first, values in _read(file, path, stored, tensors[stored]):
+                            yield name, first, values
+            except OSError as error:
+                raise WeightsError(f"{path} cannot be read ({error.strerror}); copy the folder again.") from error
 
 
-def read_header(path: Path) -> dict[str, Entry]:
-    """What is in a safetensors file, by name.
+def read_header(path: Path) -> FileHeader:
+    """What is in a safetensors file.
 
     Raises:
-        WeightsError: there is no such file, or it is none: cut short, with names that come twice, or with values that
-            overlap, leave gaps or are of another length than their shape.
+        WeightsError: there is no such file, or it is none, see `engine.tensor_header`.
     """
     try:
-        with path.open("rb") as file:
-            size = file.seek(0, 2)
-            file.seek(0)
-            (length,) = struct.unpack("<Q", file.read(8))
-            if length > min(MAX_HEADER_BYTES, size - 8):
-                raise ValueError("its header is cut short or too long")
-            raw = json.loads(file.read(length), object_pairs_hook=_unique)
-        raw.pop("__metadata__", None)
-        header = {name: _entry(about, 8 + length) for name, about in raw.items()}
-        end = 8 + length
-        for entry in sorted(header.values(), key=lambda entry: entry.begin):
-            if entry.begin != end or entry.end < entry.begin:
-                raise ValueError("its values overlap or leave gaps")
-            end = entry.end
-        if end != size:
-            raise ValueError("its values are cut short or followed by something")
-        return header
+        with open_plain(path) as file:
+            mark = _mark(file)
+            size = mark[1]
+            length = header_length(file.read(LENGTH.size), size)
+            return FileHeader(parse_header(file.read(length), size).tensors, mark)
     except FileNotFoundError as error:
         raise WeightsError(f"{path} is missing; a weights folder needs its {path.name}.") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
-        raise WeightsError(f"{path} is damaged ({str(error) or 'no header'}); copy the folder again.") from error
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read ({error.strerror}); copy the file itself there.") from error
+    except ValueError as error:
+        raise WeightsError(f"{path} is damaged ({error}); copy the folder again.") from error
 
 
-def _entry(about: dict[str, Any], start: int) -> Entry:
-    begin, end = about["data_offsets"]
-    shape = tuple(about["shape"])
-    if not all(type(number) is int and number >= 0 for number in (begin, end, *shape)):
-        raise ValueError("its header holds no sizes")
-    word = WORDS.get(about["dtype"])
-    if word is not None and end - begin != math.prod(shape) * word.itemsize:
-        raise ValueError("a tensor is of another length than its shape")
-    return Entry(about["dtype"], shape, start + begin, start + end)
+def _mark(file: io.BufferedReader) -> tuple[int, int, int]:
+    about = os.fstat(file.fileno())
+    return about.st_ino, about.st_size, about.st_mtime_ns
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        raise ValueError("a name comes twice")
-    return values
-
-
-def _read(path: Path, name: str, entry: Entry) -> Iterator[tuple[int, NDArray[Any]]]:
+def _read(file: io.BufferedReader, path: Path, name: str, entry: Entry) -> Iterator[tuple[int, NDArray[Any]]]:
     """A tensor's values, some rows at a time, in memory of their own."""
     if entry.dtype not in WORDS:
-        raise WeightsError(f"{path}: {name} is of type {entry.dtype}; save it as one of {', '.join(WORDS)}.")
+        raise WeightsError(f"{path}: {shown(name)} is of type {entry.dtype}; save it as one of {', '.join(WORDS)}.")
     word, rows = WORDS[entry.dtype], entry.shape[0] if entry.shape else 1
     width = (entry.end - entry.begin) // max(1, rows)  # bytes of a row
     step = max(1, SLICE_BYTES // max(1, width))
     for first in range(0, rows, step):
         count = min(step, rows - first)
-        bits = np.frombuffer(_bytes(path, entry.begin + first * width, count * width), word)  # (values,)
+        raw = bytearray(count * width)
+        file.seek(entry.begin + first * width)
+        if file.readinto(raw) < len(raw):
+            raise WeightsError(f"{path} was cut short while it was read; copy the folder again.")
+        bits = np.frombuffer(raw, word)  # (values,)
         if (bits & EXPONENTS[entry.dtype] == EXPONENTS[entry.dtype]).any():
-            raise WeightsError(f"{path}: {name} holds values that are no numbers; copy the folder again.")
+            raise WeightsError(f"{path}: {shown(name)} holds values that are no numbers; copy the folder again.")
         if entry.dtype == "BF16":
             bits = bits.astype("<u4") << 16  # the upper half of a float32
         values = bits.view(f"<f{bits.itemsize}")
         yield first, values.reshape(count, *entry.shape[1:]) if entry.shape else values  # (values,) -> (rows, ...)
 
 
-def _bytes(path: Path, begin: int, count: int) -> bytearray:
-    values = bytearray(count)
-    try:
-        with path.open("rb", buffering=0) as file:
-            file.seek(begin)
-            rest = memoryview(values)
-            while rest and (read := file.readinto(rest)):
-                rest = rest[read:]
-    except OSError as error:
-        raise WeightsError(f"{path} cannot be read ({error.strerror}); copy the folder again.") from error
-    if rest:
-        raise WeightsError(f"{path} was cut short while it was read; copy the folder again.")
-    return values
-
-
 def read_index(path: Path) -> dict[str, str]:
     """Which file each tensor lies in."""
     try:
-        files = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
-        if not isinstance(files, dict) or not all(isinstance(file, str) for file in files.values()):
-            raise TypeError
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise WeightsError(f"{path} is no index of weights; copy the folder again.") from error
+        files = parse_object(read_plain(path, MAX_INDEX_BYTES)).get("weight_map")
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read ({error.strerror}); copy the folder again.") from error
+    except ValueError as error:
+        raise WeightsError(f"{path} is no index of weights ({error}); copy the folder again.") from error
+    if not isinstance(files, dict) or not all(isinstance(file, str) for file in files.values()):
+        raise WeightsError(f"{path} is no index of weights; copy the folder again.")
     if not 0 < len(set(files.values())) <= MAX_FILES:
         raise WeightsError(f"{path} names {len(set(files.values())):,} files; copy the folder again.")
     return files
@@ -225,16 +202,17 @@ def read_index(path: Path) -> dict[str, str]:
 
 def file_sha256(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return plain_sha256(path)
     except OSError as error:
         raise WeightsError(f"{path} is missing or not readable; a weights folder needs it.") from error
 
 
 def _inside(folder: Path, name: str) -> Path:
     """A file of an index, which must lie in the folder itself: a name alone, and no link that leads elsewhere."""
-    path = folder / name
-    plain = name == path.name and name.endswith(".safetensors") and "\0" not in name
+    path = folder / name if name.isprintable() else folder
+    plain = name == path.name and name.endswith(".safetensors")
     if not plain or (path.exists() and path.resolve().parent != folder.resolve()):
-        raise WeightsError(f"{folder / INDEX}: {name!r} is no file of this folder; copy all files into it, no links.")
+        raise WeightsError(
+            f"{folder / INDEX}: {shown(name)!r} is no file of this folder; copy all files into it, no links."
+        )
     return path

@@ -12,7 +12,10 @@ from pathlib import Path
 import tokenizers
 import tokenizers.models
 
-from engine.errors import TokenizerError
+from engine.errors import TokenizerError, shown
+from engine.plain_files import read_plain
+from engine.strict_json import parse_object
+from engine.tokenizer_file import MAX_BYTES, check_tokenizer
 
 END_OF_TEXT = "<|endoftext|>"  # stands before every document, and so also ends the one before it
 MEMORY = "<|memory|>"  # what follows, up to STORY, is pins and summary, not story
@@ -54,12 +57,24 @@ class Tokenizer:
     @classmethod
     def load(cls, folder: Path, *, begin: int | None = None, end: int | None = None) -> Tokenizer:
         path = folder / "tokenizer.json"
-        if not path.is_file():
-            raise TokenizerError(f"{path} is missing; a weights folder needs its tokenizer.json.")
         try:
-            return cls(tokenizers.Tokenizer.from_file(str(path)), begin=begin, end=end)
+            content = read_plain(path, MAX_BYTES)
+            raw = parse_object(content)
+            check_tokenizer(raw)
+        except FileNotFoundError as error:
+            raise TokenizerError(f"{path} is missing; a weights folder needs its tokenizer.json.") from error
+        except OSError as error:
+            raise TokenizerError(f"{path} cannot be read ({error.strerror}); copy the file itself there.") from error
+        except ValueError as error:
+            raise TokenizerError(f"{path} is no tokenizer that is served here: {error}; copy the folder again.") from error
+        try:
+            inner = tokenizers.Tokenizer.from_str(content.decode())
         except Exception as error:  # the library raises bare Exception
-            raise TokenizerError(f"{path} is not a readable tokenizer; copy the folder again. ({error})") from error
+            raise TokenizerError(f"{path} is not a readable tokenizer; copy the folder again. ({shown(error)})") from error
+        added = {token["content"]: token["id"] for token in raw.get("added_tokens", ())}
+        if any(inner.token_to_id(content) != number for content, number in added.items()):
+            raise TokenizerError(f"{path}: an added token gets another number than it says; copy the folder again.")
+        return cls(inner, begin=begin, end=end)
 
     def save(self, folder: Path) -> None:
         self._inner.save(str(folder / "tokenizer.json"))

@@ -6,20 +6,19 @@ says whose units they are. One entry only, since the format does not keep the or
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from numpy.typing import NDArray
+from safetensors.numpy import save
 
 from engine.errors import AdapterError
 from engine.shape import GPTConfig, UnitGroup, as_array
+from engine.strict_json import parse_object
+from engine.tensor_header import blob_arrays, blob_header
 
-MAX_HEADER_BYTES = 1 << 20
-NO_ENTRY = (ValueError, KeyError, TypeError, RecursionError)  # what `read_entry` raises, and an entry of other contents
+NO_ENTRY = (ValueError, KeyError, TypeError)  # what `read_entry` raises, and an entry of other contents
 
 
 class Refusals(NamedTuple):
@@ -53,17 +52,20 @@ def half(values: Any) -> Any:
         return as_array(values).astype(np.float16)
 
 
-def read_entry(blob: bytes, key: str, max_bytes: int) -> Any:
-    """The metadata entry in the header, whose length stands in the first eight bytes; tensors are not looked at.
+def read_entry(blob: bytes, key: str, max_bytes: int) -> dict[str, Any]:
+    """The one entry that a file of ours has beside its tensors, once its header is checked; the values are not.
 
     Raises one of `NO_ENTRY` where these bytes are no such file.
     """
-    if not 8 < len(blob) <= max_bytes:
-        raise ValueError("length")
-    (length,) = struct.unpack("<Q", blob[:8])
-    if length > min(MAX_HEADER_BYTES, len(blob) - 8):
-        raise ValueError("header")
-    return json.loads(json.loads(blob[8 : 8 + length])["__metadata__"][key])
+    about = blob_header(blob, max_bytes).about
+    if about.keys() != {key}:
+        raise KeyError(key)
+    return parse_object(about[key].encode())
+
+
+def read_tensors(blob: bytes, *dtypes: str) -> dict[str, NDArray[Any]]:
+    """All tensors of a file, each in memory of its own. Raises ValueError where it is damaged or holds other types."""
+    return blob_arrays(blob, blob_header(blob, len(blob)).tensors, dtypes)
 
 
 def read_units(
@@ -75,15 +77,18 @@ def read_units(
         AdapterError: damaged, of another shape, or holding values that are no numbers.
     """
     try:
-        tensors = load(blob)
-    except (SafetensorError, ValueError, KeyError) as error:
+        header = blob_header(blob, len(blob))
+    except ValueError as error:
         raise refusals.say(f"is damaged ({error})") from error
     C = config.n_embd
     shapes, blocks = {"gate": (r, C), "up": (r, C), "down": (C, r)}, set(blocks)
     expected = {f"blocks.{i}.{part}": shape for i in blocks for part, shape in shapes.items()}
-    if {name: tuple(tensor.shape) for name, tensor in tensors.items()} != expected:
+    if {name: entry.shape for name, entry in header.tensors.items()} != expected:
         raise refusals.say(refusals.misfit)
-    if not all(tensor.dtype == np.float16 and np.isfinite(tensor).all() for tensor in tensors.values()):
+    if any(entry.dtype != "F16" for entry in header.tensors.values()):
+        raise refusals.say(refusals.no_numbers)
+    tensors = blob_arrays(blob, header.tensors, ["F16"])
+    if not all(np.isfinite(tensor).all() for tensor in tensors.values()):
         raise refusals.say(refusals.no_numbers)
     return [
         UnitGroup(*(tensors[f"blocks.{i}.{part}"] for part in UnitGroup._fields)) if i in blocks else None

@@ -1,8 +1,8 @@
 """The worker: one thread owns the engine, a bounded queue feeds it, an event loop talks to it.
 
 A cancelled caller never disturbs the thread: cancelling only raises a flag that the token loop polls. Users' jobs go
-first, in order; background jobs (summaries, rebuilds of adapters) run when no user waits. Weights are swapped as a job
-like any other, so that no reply ever mixes two models.
+first, their lines in turn (`engine.lines`); background jobs (summaries, rebuilds of adapters) run when no user waits.
+Weights are swapped as a job like any other, so that no reply ever mixes two models.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import contextlib
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,8 +22,9 @@ from engine.errors import EngineClosedError, EngineError, QueueFullError
 from engine.folder import check_values, read_config
 from engine.generation import Engine
 from engine.host import free_bytes, return_freed_memory
-from engine.job import Job
+from engine.job import Job, Kind
 from engine.lesson import Lesson, TeachParams
+from engine.lines import Lines
 from engine.outcome import EngineInfo, Generated, Recall, Taught
 from engine.pack import PackCard, load_pack, read_card
 from engine.prompt import Context
@@ -33,7 +34,8 @@ from engine.summary import Summary, summarize
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
-FIRST_GUESS = 3.0  # seconds a job takes, before any was measured
+FIRST_GUESS = 3.0  # seconds a job takes, before any of its kind was measured
+PLACE_EVERY = 0.2  # seconds between two tellings of where each job stands: a crowd hears of every step, but not at once
 BACKGROUND_SHARE = 4  # background jobs may fill the queue up to 1 / this, so that they never shut users out
 SUMMARY_SHARE = 0.125  # of the context: a longer summary costs more recent text than it tells
 LEAST_SUMMARY = 96  # characters: less holds no sentence
@@ -46,19 +48,33 @@ class Worker:
     Args:
         engine: belongs to the worker from now on.
         max_queue: users' jobs that may wait; one more raises QueueFullError.
+        max_line: those of them that may stand in one line, by default as many.
+        on_done: called with each job that has come to its end, in the loop's thread.
+
+    A job's `line` says whose it is, as a channel's id: the lines are served in turn.
     """
 
-    def __init__(self, engine: Engine, *, max_queue: int = 32) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        max_queue: int = 32,
+        max_line: int | None = None,
+        on_done: Callable[[Job[Any]], None] | None = None,
+    ) -> None:
         self._engine = engine
-        self._max_queue = max_queue
+        self._max_queue, self._max_line = max_queue, max_line or max_queue
+        self._on_done = on_done
         self._wake = threading.Condition()  # guards all below
-        self._users: deque[Job[Any]] = deque()
-        self._background: deque[Job[Any]] = deque()
+        self._users: Lines[Job[Any]] = Lines()
+        self._background: Lines[Job[Any]] = Lines()
         self._running: Job[Any] | None = None
+        self._began = 0.0
         self._closing = False
-        self._usual_seconds = FIRST_GUESS
+        self._usual: dict[Kind, float] = {}  # seconds that a job of a kind takes
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._placing: asyncio.TimerHandle | None = None
 
     @property
     def engine_info(self) -> EngineInfo:
@@ -85,6 +101,7 @@ class Worker:
         adapters: Sequence[bytes] = (),
         always_on: bool = False,
         style: Path | None = None,
+        line: int | None = None,
     ) -> Job[Generated]:
         """Raises QueueFullError or EngineClosedError at once; all else comes from `Job.result`."""
         taught = tuple(adapters)
@@ -95,9 +112,16 @@ class Worker:
                 on_piece=job.give, cancelled=lambda: job.cancelled,
             )  # fmt: skip
 
-        return self._submit(run, if_unstarted=lambda: Generated("", 0, 0.0, "cancelled"))
+        return self._submit(run, "reply", line, if_unstarted=lambda: Generated("", 0, 0.0, "cancelled"))
 
-    def teach(self, lesson: Lesson, params: TeachParams | None = None, *, background: bool = False) -> Job[Taught]:
+    def teach(
+        self,
+        lesson: Lesson,
+        params: TeachParams | None = None,
+        *,
+        background: bool = False,
+        line: int | None = None,
+    ) -> Job[Taught]:
         """Train the units of a lesson; the job's pieces are sentences of progress."""
 
         def run(job: Job[Taught]) -> Taught:
@@ -110,16 +134,18 @@ class Worker:
                 raise EngineError("The teaching was stopped; nothing was learnt.")
             return taught
 
-        return self._submit(run, background=background)
+        return self._submit(run, "lesson", line, background=background)
 
-    def recall(self, lesson: Lesson, adapters: Sequence[bytes], *, always_on: bool = False) -> Job[Recall]:
+    def recall(
+        self, lesson: Lesson, adapters: Sequence[bytes], *, always_on: bool = False, line: int | None = None
+    ) -> Job[Recall]:
         """Ask for a lesson by its prompt, greedily."""
         taught = tuple(adapters)
-        return self._submit(lambda job: self._engine.recall(lesson, taught, always_on=always_on))
+        return self._submit(lambda job: self._engine.recall(lesson, taught, always_on=always_on), "recall", line)
 
-    def remember(self, text: str, previous: bytes | None) -> Job[bytes]:
+    def remember(self, text: str, previous: bytes | None, *, line: int | None = None) -> Job[bytes]:
         """Memory vectors of text that left the window, see `Engine.remember`; a background job."""
-        return self._submit(lambda job: self._engine.remember(text, previous), background=True)
+        return self._submit(lambda job: self._engine.remember(text, previous), "memory", line, background=True)
 
     def check_style(self, path: Path) -> PackCard:
         """What a style pack says of itself.
@@ -131,9 +157,9 @@ class Worker:
         load_pack(path, self._engine.config, self._engine.base_id)
         return card
 
-    def summarize(self, text: str, previous: Summary | None) -> Job[Summary]:
+    def summarize(self, text: str, previous: Summary | None, *, line: int | None = None) -> Job[Summary]:
         """Fold text that left the window into a summary of at most an eighth of the context; a background job."""
-        return self._submit(lambda job: summarize(text, previous, self.summary_chars), background=True)
+        return self._submit(lambda job: summarize(text, previous, self.summary_chars), "summary", line, background=True)
 
     def swap(self, folder: Path) -> Job[EngineInfo]:
         """Load other weights, try them, and serve them from the next job on; on any failure the old ones stay."""
@@ -156,7 +182,7 @@ class Worker:
             self._engine = fresh
             return fresh.info
 
-        return self._submit(run)
+        return self._submit(run, "swap")
 
     @property
     def summary_chars(self) -> int:
@@ -174,19 +200,30 @@ class Worker:
     # ---- the queue, on the loop's side ------------------------------------------------------------------------
 
     def _submit(
-        self, run: Callable[[Job[T]], T], *, background: bool = False, if_unstarted: Callable[[], T] | None = None
+        self,
+        run: Callable[[Job[T]], T],
+        kind: Kind,
+        line: int | None = None,
+        *,
+        background: bool = False,
+        if_unstarted: Callable[[], T] | None = None,
     ) -> Job[T]:
         if self._loop is None:
             raise EngineClosedError("The engine has not been started; call start() first.")
-        job: Job[T] = Job(self._loop, run, self._withdraw, if_unstarted)
+        job: Job[T] = Job(
+            self._loop, run, self._withdraw, if_unstarted, kind=kind, line=line, on_done=self._on_done
+        )  # fmt: skip
         with self._wake:
             if self._closing:
                 raise EngineClosedError("The bot is shutting down; try again when it is back.")
             queue = self._background if background else self._users
-            limit = max(1, self._max_queue // BACKGROUND_SHARE) if background else self._max_queue
-            if len(queue) >= limit:
-                raise QueueFullError(len(queue), self._usual_seconds * len(queue))
-            queue.append(job)
+            share = BACKGROUND_SHARE if background else 1
+            queue.add(job, line)
+            crowded = queue.waiting(line) > max(1, self._max_line // share)
+            if crowded or len(queue) > max(1, self._max_queue // share):
+                position, expected_wait = self._place_of(job)
+                queue.remove(job, line)
+                raise QueueFullError(position, expected_wait, one_line=crowded)
             self._wake.notify_all()
         self._place_all()
         return job
@@ -194,29 +231,56 @@ class Worker:
     def _withdraw(self, job: Job[Any]) -> bool:
         """Take a job out of the queue; False where it is not there any more."""
         with self._wake:
-            for queue in (self._users, self._background):
-                if job in queue:
-                    queue.remove(job)
-                    break
-            else:
+            if not (self._users.remove(job, job.line) or self._background.remove(job, job.line)):
                 return False
         self._place_all()
         return True
 
+    def _place_soon(self) -> None:
+        if self._placing is None:
+            assert self._loop is not None
+            self._placing = self._loop.call_later(PLACE_EVERY, self._place_all)
+
     def _place_all(self) -> None:
         """Tell every waiting job where it stands."""
+        if self._placing is not None:
+            self._placing.cancel()
+            self._placing = None
         with self._wake:
             waiting = [*self._users, *self._background]
-            ahead = 0 if self._running is None else 1
-            usual = self._usual_seconds
-        for index, job in enumerate(waiting):
-            job.place(index + ahead, usual * (index + ahead))
+            ahead, seconds = self._being_done()
+            usual = [self._usual_seconds(job.kind) for job in waiting]
+        for index, job in enumerate(waiting, start=ahead):
+            job.place(index, seconds)
+            seconds += usual[index - ahead]
+
+    def _place_of(self, job: Job[Any]) -> tuple[int, float]:
+        """The jobs before one that waits, and the seconds that they take."""
+        before = list(takewhile(lambda other: other is not job, [*self._users, *self._background]))
+        ahead, seconds = self._being_done()
+        return ahead + len(before), seconds + sum(self._usual_seconds(other.kind) for other in before)
+
+    def _being_done(self) -> tuple[int, float]:
+        """The jobs that run, which is one at most, and the seconds that are left of it."""
+        if self._running is None:
+            return 0, 0.0
+        return 1, max(0.0, self._usual_seconds(self._running.kind) - (time.monotonic() - self._began))
+
+    def _usual_seconds(self, kind: Kind) -> float:
+        return self._usual.get(kind, FIRST_GUESS)
+
+    def behind(self, ahead: int) -> tuple[int, float]:
+        """Place and expected wait, in seconds, of a request before which so many of its own line stand that are not
+        in this queue yet: while each of them has its turn, every other line has one."""
+        with self._wake:
+            running = set() if self._running is None else {self._running.line}
+            lines = max(1, len(self._users.names | running))
+            return ahead * lines, ahead * lines * self._usual_seconds("reply")
 
     # ---- the engine's thread ----------------------------------------------------------------------------------
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
-            began = time.monotonic()
             try:
                 value = job.run(job)
             except EngineError as error:
@@ -230,8 +294,10 @@ class Worker:
                 self._tell(job.finish, value)
             with self._wake:
                 self._running = None
+                took = time.monotonic() - self._began
                 # A quarter of the newest: follows a change of weights within a few jobs, ignores one odd reply.
-                self._usual_seconds += 0.25 * (time.monotonic() - began - self._usual_seconds)
+                usual = self._usual.get(job.kind, took)
+                self._usual[job.kind] = usual + 0.25 * (took - usual)
 
     def _next(self) -> Job[Any] | None:
         """The next job, users' before background ones; None when the worker is closing and all is done."""
@@ -240,10 +306,10 @@ class Worker:
                 if self._closing:
                     return None
                 self._wake.wait()
-            self._running = (self._users or self._background).popleft()
-            job = self._running
+            job = self._running = (self._users or self._background).take()
+            self._began = time.monotonic()
         self._tell(job.place, 0, 0.0)
-        self._tell(self._place_all)
+        self._tell(self._place_soon)
         return job
 
     def _tell(self, call: Callable[..., None], *args: object) -> None:
@@ -266,3 +332,5 @@ class Worker:
                 job.cancel()
         if self._thread is not None and self._thread.is_alive():
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+        if self._placing is not None:
+            self._placing.cancel()

@@ -1,4 +1,4 @@
-"""A channel's pins and its reset, settings, and the audit log."""
+"""A channel's pins and its reset, and settings."""
 
 from __future__ import annotations
 
@@ -7,25 +7,32 @@ from collections.abc import Sequence
 
 from memory import summaries
 from memory.errors import no_such
-from memory.rows import AuditRow, Author, Pin
+from memory.rows import Author, Pin
 from memory.transaction import Row, Transaction
 
 
 async def add_pin(tx: Transaction, channel: int, text: str, author: Author, keys: Sequence[str], now: float) -> Pin:
-    sql = """INSERT INTO pins (channel, text, author_id, author_name, created_at, keys)
-        VALUES (?, ?, ?, ?, ?, ?) RETURNING *"""
-    rows = await tx.all(sql, channel, text, author.id, author.name, now, json.dumps(list(keys), ensure_ascii=False))
-    return _pins(rows)[0]
+    row = await tx.insert(
+        "pins",
+        channel=channel,
+        text=text,
+        author_id=author.id,
+        author_name=author.name,
+        created_at=now,
+        keys=json.dumps(list(keys), ensure_ascii=False),
+    )
+    return _pins([row])[0]
 
 
 async def pins(tx: Transaction, channel: int) -> list[Pin]:
-    return _pins(await tx.all("SELECT * FROM pins WHERE channel = ? ORDER BY id", channel))
+    return _pins(await tx.all("SELECT * FROM open_pins WHERE channel = ? ORDER BY id", channel))
 
 
 async def remove_pin(tx: Transaction, channel: int, pin: int) -> Pin:
-    gone = _pins(await tx.all("DELETE FROM pins WHERE channel = ? AND id = ? RETURNING *", channel, pin))
+    gone = _pins(await tx.all("SELECT * FROM open_pins WHERE channel = ? AND id = ?", channel, pin))
     if not gone:
         raise no_such("pin", pin)
+    await tx.all("DELETE FROM pins WHERE id = ?", pin)
     return gone[0]
 
 
@@ -60,21 +67,9 @@ async def settings_beginning(tx: Transaction, prefix: str) -> dict[str, dict[str
     return found
 
 
-async def audit(tx: Transaction, actor_id: int, channel: int | None, action: str, detail: str, now: float) -> AuditRow:
-    sql = "INSERT INTO audit (at, actor_id, channel, action, detail) VALUES (?, ?, ?, ?, ?) RETURNING *"
-    return _audit_rows(await tx.all(sql, now, actor_id, channel, action, detail))[0]
-
-
-async def audit_rows(tx: Transaction, limit: int) -> list[AuditRow]:
-    return _audit_rows(await tx.all("SELECT * FROM audit ORDER BY id DESC LIMIT ?", limit))
-
-
 def _pins(rows: Sequence[Row]) -> list[Pin]:
     return [
         Pin(r["id"], r["text"], r["author_id"], r["author_name"], r["created_at"], tuple(json.loads(r["keys"])))
         for r in rows
     ]
 
-
-def _audit_rows(rows: Sequence[Row]) -> list[AuditRow]:
-    return [AuditRow(r["id"], r["at"], r["actor_id"], r["channel"], r["action"], r["detail"]) for r in rows]

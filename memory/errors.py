@@ -30,6 +30,10 @@ class DiskFullError(StoreError):
     """Nothing of the transaction was stored, because the disk is full; what was stored before is kept."""
 
 
+class KeyUnusableError(StoreError):
+    """The key that opens the file is missing, is another one, or can be read by others; the file was left as it is."""
+
+
 class MigrationError(StoreError):
     """A migration failed; the file stays at the version before it."""
 
@@ -88,5 +92,5 @@ def from_sqlite(error: sqlite3.Error, path: Path) -> StoreError | None:
 def damaged(path: Path, what: str) -> DatabaseDamagedError:
     return DatabaseDamagedError(
         f"{path} is damaged or no database of this program ({what}) and was left as it is:"
-        " restore a backup over it, or move it away to start anew."
+        f" `python -m memory restore BACKUP {path}` puts a backup in its place and keeps this file under another name."
     )

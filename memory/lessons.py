@@ -27,9 +27,17 @@ async def teach(
     now: float,
 ) -> LessonRow:
     await require_room(tx, channel, author, per_member, per_channel)
-    sql = """INSERT INTO lessons (channel, guild, prompt, answer, author_id, author_name, created_at)
-        VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING *"""
-    lesson = _lessons(await tx.all(sql, channel, guild, prompt, answer, author.id, author.name, now))[0]
+    row = await tx.insert(
+        "lessons",
+        channel=channel,
+        guild=guild,
+        prompt=prompt,
+        answer=answer,
+        author_id=author.id,
+        author_name=author.name,
+        created_at=now,
+    )
+    lesson = _lessons([row])[0]
     await put_units(tx, lesson.id, base_id, blob, now)
     return lesson
 
@@ -47,32 +55,36 @@ async def require_room(tx: Transaction, channel: int, author: Author, per_member
 
 
 async def lessons(tx: Transaction, channel: int) -> list[LessonRow]:
-    return _lessons(await tx.all("SELECT * FROM lessons WHERE channel = ? ORDER BY id", channel))
+    return _lessons(await tx.all("SELECT * FROM open_lessons WHERE channel = ? ORDER BY id", channel))
 
 
 async def put_units(tx: Transaction, lesson: int, base_id: str, blob: bytes, now: float) -> bool:
     # The lesson may have been forgotten while its units were trained: then they have nothing to belong to.
-    sql = """INSERT OR REPLACE INTO lesson_units (lesson, base_id, blob, created_at)
-        SELECT id, ?, ?, ? FROM lessons WHERE id = ? RETURNING lesson"""
-    return bool(await tx.all(sql, base_id, blob, now, lesson))
+    if await tx.one("SELECT id FROM lessons WHERE id = ?", lesson) is None:
+        return False
+    await tx.put("lesson_units", lesson=lesson, base_id=base_id, blob=blob, created_at=now)
+    return True
 
 
 async def units(tx: Transaction, channel: int, base_id: str) -> dict[int, bytes]:
-    sql = """SELECT u.lesson, u.blob FROM lessons l JOIN lesson_units u ON u.lesson = l.id
+    sql = """SELECT u.lesson, u.blob FROM lessons l JOIN open_lesson_units u ON u.lesson = l.id
         WHERE l.channel = ? AND u.base_id = ? ORDER BY l.id"""
     return {row["lesson"]: row["blob"] for row in await tx.all(sql, channel, base_id)}
 
 
 async def forget(tx: Transaction, channel: int, lesson: int) -> LessonRow:
-    gone = _lessons(await tx.all("DELETE FROM lessons WHERE channel = ? AND id = ? RETURNING *", channel, lesson))
+    gone = _lessons(await tx.all("SELECT * FROM open_lessons WHERE channel = ? AND id = ?", channel, lesson))
     if not gone:
         raise no_such("lesson", lesson)
+    await tx.all("DELETE FROM lessons WHERE id = ?", lesson)
     return gone[0]
 
 
 async def forget_author(tx: Transaction, channel: int, author: int) -> list[LessonRow]:
-    sql = "DELETE FROM lessons WHERE channel = ? AND author_id = ? RETURNING *"
-    return sorted(_lessons(await tx.all(sql, channel, author)), key=lambda lesson: lesson.id)
+    of_author = "WHERE channel = ? AND author_id = ?"
+    gone = _lessons(await tx.all(f"SELECT * FROM open_lessons {of_author} ORDER BY id", channel, author))
+    await tx.all(f"DELETE FROM lessons {of_author}", channel, author)
+    return gone
 
 
 def _lessons(rows: Sequence[Row]) -> list[LessonRow]:

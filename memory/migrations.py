@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from memory.errors import MigrationError, StoreError
+from memory.sealed_schema import sealed_texts_and_chained_acts
 from memory.transaction import Connection, Transaction, transact
 
 Migration = Callable[[Transaction], Awaitable[None]]
@@ -93,22 +94,44 @@ async def notes_of_stories(tx: Transaction) -> None:
     )
 
 
+async def stories_told_in_turns(tx: Transaction) -> None:
+    for statement in (
+        "ALTER TABLE stories ADD COLUMN mode TEXT NOT NULL DEFAULT 'free'",
+        "ALTER TABLE stories ADD COLUMN patience REAL",  # seconds that a turn may take
+        "ALTER TABLE stories ADD COLUMN missed INTEGER NOT NULL DEFAULT 0",  # turns in a row that ended by time
+        # The lowest place is at turn, since when only that row says.
+        """CREATE TABLE seats (
+            story INTEGER NOT NULL REFERENCES stories(id), place INTEGER NOT NULL, author_id INTEGER NOT NULL,
+            author_name TEXT NOT NULL, since REAL, PRIMARY KEY (story, place)) STRICT""",
+        "CREATE UNIQUE INDEX seats_of_author ON seats(author_id, story)",
+    ):
+        await tx.all(statement)
+
+
 # Append only: a migration that was ever released is never edited, since files exist that ran it as it was.
-MIGRATIONS: tuple[Migration, ...] = (stories_and_channel_memory, units_of_each_lesson, notes_of_stories)
+MIGRATIONS: tuple[Migration, ...] = (
+    stories_and_channel_memory,
+    units_of_each_lesson,
+    notes_of_stories,
+    stories_told_in_turns,
+    sealed_texts_and_chained_acts,
+)
 
 
-async def migrate(connection: Connection, path: Path, migrations: Sequence[Migration], now: float) -> None:
-    """Brings the file from its `user_version` to `len(migrations)`, one transaction for each step.
+async def migrate(connection: Connection, path: Path, migrations: Sequence[Migration], now: float) -> bool:
+    """Brings the file from its `user_version` to `len(migrations)`, one transaction for each step; whether any ran.
 
     Raises `MigrationError`, or `DiskFullError` and its like; the file then stays at the last version that was reached.
     """
     # A rebuilt table needs its references left alone while it is gone; the check before the commit makes up for it.
     await connection.execute_fetchall("PRAGMA foreign_keys = OFF")
     try:
-        for version in range(await user_version(connection) + 1, len(migrations) + 1):
+        first = await user_version(connection) + 1
+        for version in range(first, len(migrations) + 1):
             await _run(connection, path, version, migrations[version - 1], now)
     finally:
         await connection.execute_fetchall("PRAGMA foreign_keys = ON")
+    return first <= len(migrations)
 
 
 async def _run(connection: Connection, path: Path, version: int, migration: Migration, now: float) -> None:

@@ -18,9 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from memory import channel_memory
+from memory import audit, channel_memory, sealing
 from memory.errors import DatabaseUnavailableError, NotFoundError, StoreError
-from memory.migrations import MIGRATIONS
 from memory.opening import open_connection, take
 from memory.transaction import Connection, Row, Transaction, Value, transact
 
@@ -28,7 +27,7 @@ T = TypeVar("T")
 
 GUILD = "guild"  # a setting of a channel: the server that it is in
 OF_STORIES = "memory.forgotten."  # settings of a channel whose key ends with a story's id
-STAYS = ("audit", "migrations", "settings")  # tables that are not copied row by row
+STAYS = ("audit", "audit_head", "data_keys", "migrations", "settings")  # tables that are not copied row by row
 BATCH = 50  # rows in memory at once: some hold half a megabyte
 
 
@@ -44,6 +43,7 @@ class Table:
     chosen: str  # the condition that picks the server's rows
     key: str | None  # the column with an id of its own
     refers: dict[str, str]  # column -> the table whose ids it holds
+    columns: list[str]
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,15 @@ class Side:
     connection: Connection
 
 
-async def move(source: Path, target: Path, guild: int, *, told: Callable[[str], object] = lambda said: None) -> Moved:
-    """Moves all rows of a server's channels.
+async def move(
+    source: Path,
+    target: Path,
+    guild: int,
+    *,
+    key: bytes | None = None,
+    told: Callable[[str], object] = lambda said: None,
+) -> Moved:
+    """Moves all rows of a server's channels, which come under the other file's key: `key` for both, or each its own.
 
     Raises `DatabaseInUseError` where either file is open elsewhere, `NotFoundError`, and what opening raises. `told`
     hears after each step what is done.
@@ -65,7 +72,7 @@ async def move(source: Path, target: Path, guild: int, *, told: Callable[[str], 
         raise StoreError("Both files are the same, so there is nothing to move: name another file to move to.")
     if not source.is_file():
         raise DatabaseUnavailableError(f"There is no file {source}: name the one that holds the server.")
-    async with _open(source, target) as (here, there):
+    async with _open(source, target, key) as (here, there):
         moved = await _read(here, lambda tx: _count(tx, guild))
         if not moved.rows:
             raise NotFoundError(f"{source} holds nothing of the server {guild}: look for its number and its file.")
@@ -80,13 +87,13 @@ async def move(source: Path, target: Path, guild: int, *, told: Callable[[str], 
 
 
 @asynccontextmanager
-async def _open(source: Path, target: Path) -> AsyncIterator[tuple[Side, Side]]:
+async def _open(source: Path, target: Path, key: bytes | None) -> AsyncIterator[tuple[Side, Side]]:
     sides: dict[Path, Side] = {}
     locks = []
     try:
         for path in sorted((source, target)):
             locks.append(take(path))
-            connection = await open_connection(path, migrations=MIGRATIONS, max_pages=None, now=time.time())
+            connection = await open_connection(path, key=key, now=time.time())
             sides[path] = Side(path, connection)
         yield sides[source], sides[target]
     finally:
@@ -134,12 +141,11 @@ async def _copy(here: Transaction, there: Side, guild: int) -> None:
                     else value
                     for column, value in row.items()
                 }
-                sql = f"INSERT INTO {table.name} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
-                await tx.all(sql, *values.values())
+                await tx.insert(table.name, **values)
         for scope, key, value in await _settings(here, guild):
             await channel_memory.set_setting(tx, scope, _shifted(key, shifts["stories"]), value)
         await channel_memory.set_setting(tx, "process", _mark(guild), digest)
-        await channel_memory.audit(tx, 0, None, "guild.move", f"guild {guild} came", time.time())
+        await audit.append(tx, 0, None, "guild.move", f"guild {guild} came", time.time())
 
     await transact(there.connection, there.path, work, writes=True)
 
@@ -151,7 +157,7 @@ async def _remove(tx: Transaction, guild: int, why: str) -> None:
         await tx.all(f"DELETE FROM {table.name} WHERE {table.chosen}")
     for scope, key, _ in settings:
         await channel_memory.set_setting(tx, scope, key, None)
-    await channel_memory.audit(tx, 0, None, "guild.move", f"guild {guild} {why}", time.time())
+    await audit.append(tx, 0, None, "guild.move", f"guild {guild} {why}", time.time())
 
 
 # What belongs to a server
@@ -191,19 +197,21 @@ async def _table(tx: Transaction, name: str, chosen: dict[str, Table]) -> Table 
     refers = {row["from"]: row["table"] for row in await tx.all(f"PRAGMA foreign_key_list({name})")}
     keys = [row["name"] for row in columns if row["pk"]]
     own = keys[0] if len(keys) == 1 and keys[0] not in refers else None
-    if "channel" in [row["name"] for row in columns]:
-        return Table(name, "channel IN (SELECT channel FROM temp.moving)", own, refers)
+    names = [row["name"] for row in columns]
+    if "channel" in names:
+        return Table(name, "channel IN (SELECT channel FROM temp.moving)", own, refers, names)
     for column, owner in refers.items():
         if owner in chosen:
             inside = f"{column} IN (SELECT {chosen[owner].key} FROM {owner} WHERE {chosen[owner].chosen})"
-            return Table(name, inside, own, refers)
+            return Table(name, inside, own, refers, names)
     return None
 
 
 async def _rows(tx: Transaction, table: Table) -> AsyncIterator[dict[str, Value]]:
-    """In the order of their ids."""
+    """In the order of their ids, their texts opened: the two files have keys of their own."""
     last = 0
-    sql = f"SELECT rowid AS at, * FROM {table.name} WHERE {table.chosen} AND rowid > ? ORDER BY rowid LIMIT {BATCH}"
+    sql = f"""SELECT rowid AS at, {sealing.opening(table.name, table.columns)} FROM {table.name}
+        WHERE {table.chosen} AND rowid > ? ORDER BY rowid LIMIT {BATCH}"""
     while rows := await tx.all(sql, last):
         for row in rows:
             values = dict(row)

@@ -12,25 +12,30 @@ async def put(tx: Transaction, channel: int, text: str, depth: int, author: Auth
     story = await story_tree.active(tx, channel)
     if story is None:
         raise NoStoryError("There is no story in this channel yet: start one first.")
-    sql = """INSERT OR REPLACE INTO notes (story, text, depth, author_id, author_name, created_at)
-        VALUES (?, ?, ?, ?, ?, ?) RETURNING *"""
-    row = await tx.one(sql, story.id, text, depth, author.id, author.name, now)
-    assert row is not None
+    row = await tx.put(
+        "notes",
+        story=story.id,
+        text=text,
+        depth=depth,
+        author_id=author.id,
+        author_name=author.name,
+        created_at=now,
+    )
     return _note(row)
 
 
 async def of(tx: Transaction, channel: int) -> Note | None:
     story = await story_tree.active(tx, channel)
-    row = None if story is None else await tx.one("SELECT * FROM notes WHERE story = ?", story.id)
+    row = None if story is None else await tx.one("SELECT * FROM open_notes WHERE story = ?", story.id)
     return None if row is None else _note(row)
 
 
 async def remove(tx: Transaction, channel: int) -> Note:
-    story = await story_tree.active(tx, channel)
-    row = None if story is None else await tx.one("DELETE FROM notes WHERE story = ? RETURNING *", story.id)
-    if row is None:
+    gone = await of(tx, channel)
+    if gone is None:
         raise NotFoundError("The story has no note: there is nothing to take away.")
-    return _note(row)
+    await tx.all("DELETE FROM notes WHERE story = (SELECT id FROM stories WHERE channel = ? AND finished = 0)", channel)
+    return gone
 
 
 def _note(row: Row) -> Note:

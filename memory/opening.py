@@ -9,15 +9,21 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
-import aiosqlite
-
+from memory import data_keys
+from memory.cipher import Cipher
 from memory.errors import DatabaseInUseError, DatabaseTooNewError, DatabaseUnavailableError, damaged, from_sqlite
-from memory.migrations import APPLICATION_ID, Migration, migrate, user_version
+from memory.key_file import key_for
+from memory.migrations import APPLICATION_ID, MIGRATIONS, Migration, migrate, user_version
 from memory.transaction import Connection
 
 if sys.platform != "win32":
     import fcntl
+
+Connect = Callable[[str], sqlite3.Connection]  # from a "file:" URI; called on the connection's own thread
+
+T = TypeVar("T")
 
 _MAGIC = b"SQLite format 3\x00"
 
@@ -59,19 +65,31 @@ def take(path: Path) -> FileLock:
         ) from error
 
 
+def connect(uri: str) -> sqlite3.Connection:
+    """By this Python's SQLite. A transaction begins where one is asked for, and a lock is waited for some seconds."""
+    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5.0)
+
+
 async def open_connection(
-    path: Path, *, migrations: Sequence[Migration], max_pages: int | None, now: float
+    path: Path,
+    *,
+    key: bytes | None,
+    migrations: Sequence[Migration] = MIGRATIONS,
+    max_pages: int | None = None,
+    now: float,
+    connect: Connect = connect,
 ) -> Connection:
     """The configured connection to the migrated file at `path`, whose lock the caller holds.
 
-    Raises `DatabaseDamagedError`, `DatabaseTooNewError`, `DatabaseUnavailableError`, `DiskFullError`,
+    The texts are under `key`, or else under the key beside the file, which is made with it. Raises
+    `DatabaseDamagedError`, `DatabaseTooNewError`, `DatabaseUnavailableError`, `DiskFullError`, `KeyUnusableError`,
     `MigrationError`; then nothing is left open, and a file that was there is as it was.
     """
     try:
         if _is_new(path):
-            await _build(path, migrations, now)
-        await _look(path, len(migrations))
-        connection = await _connect(f"{path.as_uri()}?mode=rw")
+            await _build(path, key_for(path, key, {}), migrations, now, connect)
+        cipher = Cipher(await _look(path, key, len(migrations), connect))
+        connection = await _connected(f"{path.as_uri()}?mode=rw", connect, cipher)
 
         async def configure() -> None:
             for pragma in (
@@ -84,7 +102,10 @@ async def open_connection(
                 await connection.execute_fetchall(f"PRAGMA {pragma}")
             if max_pages is not None:
                 await connection.execute_fetchall(f"PRAGMA max_page_count = {max_pages:d}")
-            await migrate(connection, path, migrations, now)
+            if await migrate(connection, path, migrations, now):
+                # What a migration has sealed or removed is not to be read in the journal.
+                await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+            await data_keys.unlock(connection)
 
         await _or_close(connection, configure)
     except sqlite3.Error as error:
@@ -105,14 +126,16 @@ def _is_new(path: Path) -> bool:
     return not path.exists()
 
 
-async def _build(path: Path, migrations: Sequence[Migration], now: float) -> None:
+async def _build(path: Path, key: bytes, migrations: Sequence[Migration], now: float, connect: Connect) -> None:
     # A database that appears under its name only when it is whole: so a file that is empty, or a journal without its
     # file, is a loss to be told of and never the trace of a first start that was cut off.
     unfinished = path.with_name(path.name + ".new")
     _create(unfinished)
-    connection = await _connect(f"{unfinished.as_uri()}?mode=rw")
+    connection = await _connected(f"{unfinished.as_uri()}?mode=rw", connect, Cipher(key))
 
     async def fill() -> None:
+        # Not left to the first `open_connection`: a start that is cut off in between would leave a journal of that change.
+        await connection.execute_fetchall("PRAGMA journal_mode = WAL")
         await connection.execute_fetchall("PRAGMA synchronous = FULL")
         await migrate(connection, path, migrations, now)
 
@@ -122,8 +145,8 @@ async def _build(path: Path, migrations: Sequence[Migration], now: float) -> Non
 
 
 def _create(unfinished: Path) -> None:
-    for left_over in (unfinished, unfinished.with_name(unfinished.name + "-journal")):
-        left_over.unlink(missing_ok=True)
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        unfinished.with_name(unfinished.name + suffix).unlink(missing_ok=True)
     os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
@@ -144,12 +167,15 @@ def _check_header(path: Path) -> None:
         raise damaged(path, "it does not begin as an SQLite file does" if start else "it is empty")
 
 
-async def _look(path: Path, newest: int) -> None:
+async def _look(path: Path, key: bytes | None, newest: int, connect: Connect) -> bytes:
     # Read-only, so that nothing of a damaged or a newer file is changed: not even a journal is written back.
     _check_header(path)
-    connection = await _connect(f"{path.as_uri()}?mode=ro")
+    # But for the journal of a change that a power cut broke off, without which nothing can be read: only a file that is
+    # not in WAL mode has one, such as a backup that was brought back and opened for the first time.
+    mode = "rw" if path.with_name(path.name + "-journal").exists() else "ro"
+    connection = await _connected(f"{path.as_uri()}?mode={mode}", connect, Cipher(b""))
 
-    async def check() -> None:
+    async def check() -> bytes:
         version = await user_version(connection)
         if version > newest:
             raise DatabaseTooNewError(
@@ -161,13 +187,15 @@ async def _look(path: Path, newest: int) -> None:
         verdict = [str(row[0]) for row in await connection.execute_fetchall("PRAGMA quick_check(1)")]
         if verdict != ["ok"]:
             raise damaged(path, " ".join(" ".join(verdict).split()))
+        return key_for(path, key, await data_keys.wrapped(connection))
 
-    await _or_close(connection, check)
+    found = await _or_close(connection, check)
     await connection.close()
+    return found
 
 
-async def _connect(uri: str) -> Connection:
-    connection = aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=5.0)
+async def _connected(uri: str, connect: Connect, cipher: Cipher) -> Connection:
+    connection = Connection(lambda: connect(uri), cipher)
     try:
         await connection
     except asyncio.CancelledError:
@@ -178,9 +206,9 @@ async def _connect(uri: str) -> Connection:
     return connection
 
 
-async def _or_close(connection: Connection, work: Callable[[], Awaitable[None]]) -> None:
+async def _or_close(connection: Connection, work: Callable[[], Awaitable[T]]) -> T:
     try:
-        await work()
+        return await work()
     except BaseException:
         with suppress(sqlite3.Error):
             await connection.close()

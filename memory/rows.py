@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 TurnKind = Literal["premise", "member", "model"]
+Mode = Literal["free", "round robin", "one word each", "last line only"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,18 @@ class Story:
     guild: int | None
     turns: int  # on the path from root to head
     chars: int  # in the texts of that path
+    mode: Mode = "free"  # how those who write it share it
+    host: int | None = None  # who started it
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Who writes a story in turns: the first seat is at turn, and goes behind all others when it has had it."""
+
+    seats: tuple[Author, ...] = ()
+    since: float | None = None  # when that turn began; None: when it is next looked at
+    patience: float | None = None  # seconds that a turn may take; None: any time
+    missed: int = 0  # turns in a row that ended by time
 
 
 @dataclass(frozen=True, slots=True)

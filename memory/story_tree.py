@@ -10,20 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from memory.errors import HeadMovedError, NoStoryError, NothingToRedoError, NothingToUndoError, no_such
-from memory.rows import Author, NewTurn, Story, Turn, Twig
+from memory.rows import Author, Mode, NewTurn, Story, Turn, Twig
 from memory.transaction import Row, Transaction
 
 _STORIES = """SELECT s.id, s.channel, s.guild, s.title, root.text AS premise, s.head, s.created_at, s.finished,
+    s.mode, s.author_id,
     coalesce(head.depth + 1, 0) AS turns, coalesce(head.chars_before + head.chars, 0) AS chars
-    FROM stories s
-    LEFT JOIN turns root ON root.id = s.first AND root.kind = 'premise'
+    FROM open_stories s
+    LEFT JOIN open_turns root ON root.id = s.first AND root.kind = 'premise'
     LEFT JOIN turns head ON head.id = s.head """
 
 # The walk carries ids only: a text that is carried along is copied at every step.
 _PATH = """WITH RECURSIVE up(id, parent, depth) AS (
     SELECT id, parent, depth FROM turns WHERE id = ?
     UNION ALL SELECT t.id, t.parent, t.depth FROM up JOIN turns t ON t.id = up.parent WHERE {condition})
-    SELECT t.* FROM up JOIN turns t ON t.id = up.id ORDER BY up.depth"""
+    SELECT t.* FROM up JOIN open_turns t ON t.id = up.id ORDER BY up.depth"""
 
 
 async def active(tx: Transaction, channel: int) -> Story | None:
@@ -43,13 +44,30 @@ async def under_way(tx: Transaction, channel: int) -> Story:
 
 
 async def start(
-    tx: Transaction, channel: int, *, guild: int | None, title: str, premise: str, author: Author, now: float
+    tx: Transaction,
+    channel: int,
+    *,
+    guild: int | None,
+    title: str,
+    premise: str,
+    author: Author,
+    now: float,
+    mode: Mode = "free",
+    patience: float | None = None,
 ) -> Story:
     await tx.all("UPDATE stories SET finished = 1 WHERE channel = ? AND finished = 0", channel)
-    sql = "INSERT INTO stories (channel, guild, title, author_id, created_at) VALUES (?, ?, ?, ?, ?) RETURNING id"
-    story_id = _id(await tx.one(sql, channel, guild, title, author.id, now))
+    row = await tx.insert(
+        "stories",
+        channel=channel,
+        guild=guild,
+        title=title,
+        author_id=author.id,
+        created_at=now,
+        mode=mode,
+        patience=patience,
+    )
     if premise:
-        await _grow(tx, story_id, None, 1, [NewTurn(author, "premise", premise)], now)
+        await _grow(tx, row["id"], None, 1, [NewTurn(author, "premise", premise)], now)
     return await under_way(tx, channel)
 
 
@@ -115,10 +133,11 @@ async def _copy(tx: Transaction, story: Story, new: Turn, old: Turn, count: int)
             UNION ALL SELECT t.id, t.parent, t.depth FROM up JOIN turns t ON t.id = up.parent WHERE t.depth > ?2)
             INSERT INTO turns (id, story, parent, step, author_id, author_name, kind, text, created_at, depth, chars,
                 chars_before, preferred)
-            SELECT ?3 + t.depth - ?2, t.story, ?3 + t.depth - ?2 - 1, t.step, t.author_id, t.author_name, t.kind,
-                t.text, t.created_at, t.depth, t.chars, t.chars_before + ?4,
+            SELECT ?3 + t.depth - ?2, t.story, ?3 + t.depth - ?2 - 1, t.step, t.author_id,
+                sealed('turns.author_name', ?3 + t.depth - ?2, t.author_name), t.kind,
+                sealed('turns.text', ?3 + t.depth - ?2, t.text), t.created_at, t.depth, t.chars, t.chars_before + ?4,
                 CASE WHEN t.id = ?1 THEN NULL ELSE ?3 + t.depth - ?2 + 1 END
-            FROM up JOIN turns t ON t.id = up.id ORDER BY t.depth""",
+            FROM up JOIN open_turns t ON t.id = up.id ORDER BY t.depth""",
         story.head,
         old.depth,
         new.id,
@@ -149,7 +168,7 @@ async def redo(tx: Transaction, channel: int) -> list[Turn]:
                      ELSE (SELECT preferred FROM turns WHERE id = ?1) END
             UNION ALL
             SELECT t.id, t.preferred, t.step FROM down JOIN turns t ON t.id = down.preferred WHERE t.step = down.step)
-            SELECT t.* FROM down JOIN turns t ON t.id = down.id ORDER BY t.depth""",
+            SELECT t.* FROM down JOIN open_turns t ON t.id = down.id ORDER BY t.depth""",
         story.head,
         story.id,
     )
@@ -178,7 +197,7 @@ async def go_to(tx: Transaction, channel: int, turn: int) -> Story:
 async def siblings(tx: Transaction, channel: int, of: int) -> list[Turn]:
     story = await under_way(tx, channel)
     turn = await _turn(tx, story, of)
-    rows = await tx.all("SELECT * FROM turns WHERE story = ? AND parent IS ? ORDER BY id", story.id, turn.parent)
+    rows = await tx.all("SELECT * FROM open_turns WHERE story = ? AND parent IS ? ORDER BY id", story.id, turn.parent)
     return [_row_turn(row) for row in rows]
 
 
@@ -188,7 +207,7 @@ async def outline(tx: Transaction, channel: int, words: int) -> list[Twig]:
         return []
     rows = await tx.all(
         """SELECT id, parent, kind, author_id, author_name, substr(text, 1, ?2) AS words,
-            row_number() OVER (ORDER BY id) AS number FROM turns WHERE story = ?1 ORDER BY id""",
+            row_number() OVER (ORDER BY id) AS number FROM open_turns WHERE story = ?1 ORDER BY id""",
         story.id,
         words,
     )
@@ -199,7 +218,7 @@ async def outline(tx: Transaction, channel: int, words: int) -> list[Twig]:
 
 async def numbered(tx: Transaction, channel: int, number: int) -> Turn:
     story = await under_way(tx, channel)
-    sql = "SELECT * FROM turns WHERE story = ? ORDER BY id LIMIT 1 OFFSET ?"
+    sql = "SELECT * FROM open_turns WHERE story = ? ORDER BY id LIMIT 1 OFFSET ?"
     row = None if number < 1 else await tx.one(sql, story.id, number - 1)
     if row is None:
         raise no_such("turn", number, "in this story")
@@ -227,7 +246,7 @@ async def passage(tx: Transaction, story: Story, begin: int, end: int) -> str:
             SELECT id, parent FROM turns WHERE id = ?1
             UNION ALL SELECT t.id, t.parent FROM up JOIN turns t ON t.id = up.parent
                 WHERE (SELECT chars_before FROM turns WHERE id = up.id) > ?2)
-            SELECT t.text, t.chars_before FROM up JOIN turns t ON t.id = up.id
+            SELECT t.text, t.chars_before FROM up JOIN open_turns t ON t.id = up.id
                 WHERE t.chars_before < ?3 ORDER BY t.depth""",
         story.head,
         begin,
@@ -261,22 +280,20 @@ async def _grow(
     # Adds a chain of turns below `parent` and moves the head to its end.
     grown: list[Turn] = []
     for turn in turns:
-        row = await tx.one(
-            """INSERT INTO turns (story, parent, step, author_id, author_name, kind, text, created_at,
-                depth, chars, chars_before) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING *""",
-            story_id,
-            None if parent is None else parent.id,
-            step,
-            None if turn.author is None else turn.author.id,
-            "" if turn.author is None else turn.author.name,
-            turn.kind,
-            turn.text,
-            now,
-            0 if parent is None else parent.depth + 1,
-            len(turn.text),
-            0 if parent is None else parent.chars_before + len(parent.text),
+        row = await tx.insert(
+            "turns",
+            story=story_id,
+            parent=None if parent is None else parent.id,
+            step=step,
+            author_id=None if turn.author is None else turn.author.id,
+            author_name="" if turn.author is None else turn.author.name,
+            kind=turn.kind,
+            text=turn.text,
+            created_at=now,
+            depth=0 if parent is None else parent.depth + 1,
+            chars=len(turn.text),
+            chars_before=0 if parent is None else parent.chars_before + len(parent.text),
         )
-        assert row is not None
         new = _row_turn(row)
         if parent is None:
             await tx.all("UPDATE stories SET first = ? WHERE id = ?", new.id, story_id)
@@ -289,7 +306,7 @@ async def _grow(
 
 
 async def _turn(tx: Transaction, story: Story, turn: int) -> Turn:
-    row = await tx.one("SELECT * FROM turns WHERE id = ? AND story = ?", turn, story.id)
+    row = await tx.one("SELECT * FROM open_turns WHERE id = ? AND story = ?", turn, story.id)
     if row is None:
         raise no_such("turn", turn)
     return _row_turn(row)
@@ -298,11 +315,6 @@ async def _turn(tx: Transaction, story: Story, turn: int) -> Turn:
 def _expect_head(story: Story, seen: int | None) -> None:
     if story.head != seen:
         raise HeadMovedError("The story has moved on since this was begun, so nothing was added: look and try again.")
-
-
-def _id(row: Row | None) -> int:
-    assert row is not None
-    return int(row["id"])
 
 
 def _story(row: Row) -> Story:
@@ -317,6 +329,8 @@ def _story(row: Row) -> Story:
         guild=row["guild"],
         turns=row["turns"],
         chars=row["chars"],
+        mode=row["mode"],
+        host=row["author_id"],
     )
 
 

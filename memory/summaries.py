@@ -30,26 +30,27 @@ async def put_summary(
     await _require(tx, channel, turn)
     if author is None:
         await tx.all("DELETE FROM summaries WHERE turn = ? AND author_id IS NULL", turn)
-    sql = """INSERT INTO summaries (turn, covers, body, created_at, author_id, author_name)
-        VALUES (?, ?, ?, ?, ?, ?) RETURNING *"""
     id_, name = (None, "") if author is None else (author.id, author.name)
-    return _summaries(await tx.all(sql, turn, covers, body, now, id_, name))[0]
+    row = await tx.insert(
+        "summaries", turn=turn, covers=covers, body=body, created_at=now, author_id=id_, author_name=name
+    )
+    return _summaries([row])[0]
 
 
 async def summary(tx: Transaction, channel: int) -> SummaryRow | None:
-    sql = "SELECT s.* FROM up JOIN summaries s ON s.turn = up.id WHERE up.found ORDER BY s.id DESC LIMIT 1"
+    sql = "SELECT s.* FROM up JOIN open_summaries s ON s.turn = up.id WHERE up.found ORDER BY s.id DESC LIMIT 1"
     rows = _summaries(await tx.all(_TO_A_SUMMARY + sql, channel))
     return rows[0] if rows else None
 
 
 async def versions(tx: Transaction, channel: int, limit: int) -> list[SummaryRow]:
-    sql = "SELECT s.* FROM up JOIN summaries s ON s.turn = up.id ORDER BY up.depth DESC, s.id DESC LIMIT ?2"
+    sql = "SELECT s.* FROM up JOIN open_summaries s ON s.turn = up.id ORDER BY up.depth DESC, s.id DESC LIMIT ?2"
     return _summaries(await tx.all(_TO_THE_ROOT + sql, channel, limit))
 
 
 async def restore(tx: Transaction, channel: int, version: int, author: Author, now: float) -> SummaryRow:
     sql = """SELECT s.*, (SELECT id FROM up ORDER BY depth DESC LIMIT 1) AS head
-        FROM up JOIN summaries s ON s.turn = up.id WHERE s.id = ?2"""
+        FROM up JOIN open_summaries s ON s.turn = up.id WHERE s.id = ?2"""
     row = await tx.one(_TO_THE_ROOT + sql, channel, version)
     if row is None:
         raise no_such("summary", version, "on the story's present path")
@@ -60,8 +61,9 @@ async def put_vectors(
     tx: Transaction, channel: int, turn: int, base_id: str, covers: int, blob: bytes, now: float
 ) -> None:
     await _require(tx, channel, turn)
-    sql = "INSERT OR REPLACE INTO memory_vectors (turn, base_id, covers, blob, created_at) VALUES (?, ?, ?, ?, ?)"
-    await tx.all(sql, turn, base_id, covers, blob, now)
+    await tx.put(
+        "memory_vectors", turn=turn, base_id=base_id, covers=covers, blob=blob, created_at=now
+    )
     # Half a megabyte each, and always to be had again from the text: only those that an undo may need soon are kept.
     await tx.all(
         """DELETE FROM memory_vectors WHERE rowid IN (
@@ -75,7 +77,7 @@ async def put_vectors(
 
 
 async def vectors(tx: Transaction, channel: int, base_id: str) -> VectorsRow | None:
-    sql = "SELECT v.* FROM up JOIN memory_vectors v ON v.turn = up.id AND v.base_id = ?2 WHERE up.found"
+    sql = "SELECT v.* FROM up JOIN open_memory_vectors v ON v.turn = up.id AND v.base_id = ?2 WHERE up.found"
     row = await tx.one(_TO_VECTORS + sql, channel, base_id)
     if row is None:
         return None

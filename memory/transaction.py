@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from aiosqlite import Connection
+import aiosqlite
 
-from memory.errors import from_sqlite
-
-__all__ = ["Connection", "Transaction", "transact"]
+from memory import sealing
+from memory.cipher import COUNTED, Cipher
+from memory.errors import damaged, from_sqlite
 
 Value = str | bytes | int | float | None
 Row = sqlite3.Row
 T = TypeVar("T")
+
+
+class Connection(aiosqlite.Connection):
+    """A connection whose SQL seals and opens members' texts."""
+
+    def __init__(self, connect: Callable[[], sqlite3.Connection], cipher: Cipher) -> None:
+        def connected() -> sqlite3.Connection:
+            connection = connect()
+            cipher.attach(connection)
+            return connection
+
+        super().__init__(connected, iter_chunk_size=64)
+        self.cipher = cipher
+        self.columns: Mapping[str, Sequence[str]] = {}  # of each table, once the file is ready to be used
 
 
 class Transaction:
@@ -34,6 +48,16 @@ class Transaction:
         rows = await self.all(sql, *values)
         return rows[0] if rows else None
 
+    async def insert(self, table: str, /, **values: Value) -> Row:
+        """Adds a row, its texts sealed, and gives it back as it can be read; an id is given to it if need be."""
+        sql = sealing.insertion(table, values, self._connection.columns[table], replace=False)
+        return (await self.all(sql, *values.values()))[0]
+
+    async def put(self, table: str, /, **values: Value) -> Row:
+        """`insert`, in place of the row that has the same key."""
+        sql = sealing.insertion(table, values, self._connection.columns[table], replace=True)
+        return (await self.all(sql, *values.values()))[0]
+
 
 def storable(value: Value) -> Value:
     # Lone surrogates, which come from undecodable bytes in a terminal, have no UTF-8 form; each becomes one "?".
@@ -50,13 +74,28 @@ async def transact(
         # A writer takes its lock at once: a lock that fails in the middle could not be waited for.
         await connection.execute_fetchall("BEGIN IMMEDIATE" if writes else "BEGIN")
         result = await work(Transaction(connection))
+        if writes and connection.cipher.uncounted >= COUNTED:
+            await _count(connection)
         await connection.execute_fetchall("COMMIT")
     except BaseException as error:
         # A cancelled statement still runs on the connection's thread, and the rollback queues up behind it there.
         # SQLite has already rolled back after some errors, and then says that there is no transaction.
         with suppress(sqlite3.OperationalError):
             await connection.execute_fetchall("ROLLBACK")
-        if isinstance(error, sqlite3.Error) and (known := from_sqlite(error, path)) is not None:
-            raise known from error
+        if isinstance(error, sqlite3.Error):
+            if (refused := connection.cipher.refused) is not None:
+                connection.cipher.refused = None
+                raise damaged(path, f"{refused} was not sealed for that place with this file's key") from error
+            if (known := from_sqlite(error, path)) is not None:
+                raise known from error
         raise
     return result
+
+
+async def _count(connection: Connection) -> None:
+    # What a transaction sealed that is then rolled back was sealed all the same: the number never goes down.
+    cipher = connection.cipher
+    cipher.counted, cipher.uncounted = cipher.counted + cipher.uncounted, 0
+    await connection.execute_fetchall(
+        "UPDATE data_keys SET sealed = ? WHERE number = ?", (cipher.counted, cipher.present)
+    )

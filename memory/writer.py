@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from memory import data_keys
 from memory.errors import StoreClosedError
 from memory.migrations import Migration
-from memory.opening import open_connection, take
+from memory.opening import Connect, connect, open_connection, take
 from memory.transaction import Connection, Transaction, transact
 
 log = logging.getLogger(__name__)
@@ -35,17 +36,20 @@ class Writer:
     what is open and closes the connection, so that its thread does not hold up the exit.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, connect: Connect = connect) -> None:
         # Two names of one file, by a link or a relative path, must come to the same lock.
         self.path = path.expanduser().resolve()
+        self._connect = connect
         self._jobs: asyncio.Queue[_Job | None] = asyncio.Queue()
         self._closed = False
         self._task: asyncio.Task[None] | None = None
 
-    async def open(self, *, migrations: Sequence[Migration], max_pages: int | None, now: float) -> None:
+    async def open(
+        self, *, key: bytes | None, migrations: Sequence[Migration], max_pages: int | None, now: float
+    ) -> None:
         """Raises what `opening.open_connection` and `opening.take` raise."""
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._task = asyncio.create_task(self._serve(ready, migrations, max_pages, now), name="memory writer")
+        self._task = asyncio.create_task(self._serve(ready, key, migrations, max_pages, now), name="memory writer")
         try:
             await asyncio.shield(ready)
         except BaseException:
@@ -76,13 +80,20 @@ class Writer:
         return await asyncio.shield(done)
 
     async def _serve(
-        self, ready: asyncio.Future[None], migrations: Sequence[Migration], max_pages: int | None, now: float
+        self,
+        ready: asyncio.Future[None],
+        key: bytes | None,
+        migrations: Sequence[Migration],
+        max_pages: int | None,
+        now: float,
     ) -> None:
         ready.add_done_callback(_seen)
         try:
             lock = take(self.path)
             try:
-                connection = await open_connection(self.path, migrations=migrations, max_pages=max_pages, now=now)
+                connection = await open_connection(
+                    self.path, key=key, migrations=migrations, max_pages=max_pages, now=now, connect=self._connect
+                )
                 try:
                     ready.set_result(None)
                     while (job := await self._jobs.get()) is not None:
@@ -106,6 +117,8 @@ class Writer:
 
     async def _run(self, connection: Connection, job: _Job) -> None:
         try:
+            if job.writes and connection.cipher.worn:
+                await data_keys.add(connection, self.path)
             result = await transact(connection, self.path, job.work, writes=job.writes)
         except asyncio.CancelledError:
             job.done.set_exception(closed(self.path))

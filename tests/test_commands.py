@@ -11,13 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from bot.access import ACTIONS, Role, allowed
 from config.presets import load_preset, preset_names
 from training.__main__ import build_parser
 
 ROOT = Path(__file__).parent.parent
 MAX_WEIGHTS_BYTES = 72 * 10**6
-NO = "\N{EN DASH}"
 
 
 def read(name: str) -> str:
@@ -30,17 +28,6 @@ def documented(program: str) -> list[str]:
     texts = [re.sub(r"\\\n\s*", "", read(name)) for name in pages]  # a line that goes on is one command
     shown = rf"`({program} [^`\n]+)`|^({program} [a-z]+ +-[^\n]+)$"
     return sorted({span or line for text in texts for span, line in re.findall(shown, text, flags=re.MULTILINE)})
-
-
-def test_the_table_of_roles_is_the_code() -> None:
-    rows = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in read("CONTRIBUTING.md").split("| action |", 1)[1].split("\n\n", 1)[0].splitlines()[2:]
-    ]
-    expected = {action: ["yes" if allowed(action, role) else NO for role in sorted(Role)] for action in ACTIONS}
-    assert {row[0]: row[1:] for row in rows} == expected
-    header = " | ".join(["| action", *(role.name.lower() for role in sorted(Role))]) + " |"
-    assert header in read("CONTRIBUTING.md")
 
 
 @pytest.mark.parametrize("line", documented("python -m training"))

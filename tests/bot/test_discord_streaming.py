@@ -9,6 +9,7 @@ import discord
 import pytest
 
 from bot.output import LIMIT, units
+from bot.pace import FASTEST, Budget, pause
 from bot.streaming import TOO_OLD, UNKNOWN_MESSAGE, MessageStream, PlaceLostError
 
 STOP = discord.ui.View
@@ -29,6 +30,17 @@ class FakeChannel:
         self.requests = 0
         self.changed = asyncio.Event()
         self.gate: asyncio.Event | None = None
+        self.typed = 0
+        self.untypable: Exception | None = None
+
+    def pause(self, fixed: float) -> float:
+        return fixed
+
+    async def typing(self) -> None:
+        self.typed += 1
+        self.changed.set()
+        if self.untypable is not None:
+            raise self.untypable
 
     async def request(self) -> None:
         self.requests += 1
@@ -200,6 +212,45 @@ async def test_cancelled_in_the_middle_of_a_request_it_leaves_nothing(channel: F
     with pytest.raises(asyncio.CancelledError):
         await task
     assert channel.shown == {}
+
+
+@pytest.mark.parametrize("failing", [False, True])
+async def test_typing_is_shown_until_there_is_text(channel: FakeChannel, failing: bool) -> None:
+    stream = stream_to(channel, lead=["> **Anna**\n> Hello."])
+    if failing:
+        channel.untypable = http(discord.Forbidden, 403, 50013)
+    await stream.queued(1, 3.0)
+    await channel.until(lambda: bool(channel.shown))
+    assert channel.typed == 0, "its place in the queue says more"
+    await stream.queued(0, 0.0)
+    await channel.until(lambda: channel.typed == 1)
+    await stream.show("The fox")
+    await channel.until(lambda: "fox" in channel.texts[0])
+    await stream.finish("The fox ran.")
+    assert channel.texts == ["> **Anna**\n> Hello.\nThe fox ran."]
+    assert channel.typed == 1
+
+
+async def test_typing_comes_again_when_a_message_hid_it(channel: FakeChannel) -> None:
+    stream = stream_to(channel, interval=10.0)  # the message comes after the first sign of typing
+    await stream.queued(0, 0.0)
+    await channel.until(lambda: bool(channel.shown) and channel.typed == 2)
+    await stream.abandon()
+
+
+@pytest.mark.parametrize(
+    ("budget", "wait"),
+    [
+        (None, 1.1),
+        (Budget(4, 5.0), 5 / 3),  # five in five seconds: three more, and two are kept for the end
+        (Budget(2, 1.7), 1.7),
+        (Budget(0, 3.0), 3.0),
+        (Budget(999, 1.0), FASTEST),
+        (Budget(5, 0.0), FASTEST),  # the window is over
+    ],
+)
+def test_the_pause_spends_what_is_left_but_for_the_end(budget: Budget | None, wait: float) -> None:
+    assert pause(budget, 1.1) == pytest.approx(wait)
 
 
 async def test_nothing_written_says_so(channel: FakeChannel) -> None:

@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from bot.replying import STALE
 from bot.rules import ContentRules
 from bot.services import Services
-from bot.session import STALE, ChannelSession, Reply
+from bot.session import ChannelSession, Reply
 from config.settings import load_settings
 from engine.generation import Engine
 from engine.job import Job
@@ -61,8 +62,15 @@ class QuickWorker(Worker):
         super().__init__(engine)
         self.given: list[bytes] = []
 
-    def teach(self, lesson: Lesson, params: TeachParams | None = None, *, background: bool = False) -> Job[Taught]:
-        return super().teach(lesson, TeachParams(max_steps=1), background=background)
+    def teach(
+        self,
+        lesson: Lesson,
+        params: TeachParams | None = None,
+        *,
+        background: bool = False,
+        line: int | None = None,
+    ) -> Job[Taught]:
+        return super().teach(lesson, TeachParams(max_steps=1), background=background, line=line)
 
     def generate(
         self,
@@ -72,9 +80,10 @@ class QuickWorker(Worker):
         adapters: Sequence[bytes] = (),
         always_on: bool = False,
         style: Path | None = None,
+        line: int | None = None,
     ) -> Job[Generated]:
         self.given = list(adapters)
-        return super().generate(context, sampling, adapters=adapters, always_on=always_on, style=style)
+        return super().generate(context, sampling, adapters=adapters, always_on=always_on, style=style, line=line)
 
 
 class MemoryMachine(RuleBasedStateMachine):

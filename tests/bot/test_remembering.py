@@ -9,8 +9,8 @@ import pytest
 
 from bot.errors import InputError
 from bot.memories import MAX_KEYS
+from bot.replying import STALE
 from bot.services import Services
-from bot.session import STALE
 from config.settings import Settings
 from engine.errors import PromptError
 from engine.outcome import EngineInfo

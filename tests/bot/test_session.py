@@ -14,9 +14,9 @@ import pytest
 from bot.errors import InputError, RefusedError
 from bot.manuscript import MAX_TEXT
 from bot.memory_page import page_of
+from bot.replying import LENGTHS, STOPPED, sized
 from bot.rules import ContentRules
 from bot.services import Services
-from bot.session import LENGTHS, STOPPED, sized
 from config.settings import Settings, load_settings
 from engine.errors import EngineClosedError, QueueFullError, WeightsError
 from memory import NewTurn, NoStoryError, NotFoundError, NothingToUndoError, Store

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bot.errors import InputError
+from bot.replying import NO_STYLE
 from bot.services import Services
-from bot.session import NO_STYLE
 from config.settings import Settings
 from engine.errors import AdapterError
 from engine.folder import open_weights

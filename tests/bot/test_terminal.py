@@ -334,7 +334,7 @@ def test_sigterm_ends_a_waiting_process_in_good_order(home: Home) -> None:
     assert (process.returncode, out, err) == (0, b"", b"")
     assert time.monotonic() - began < 10
     with closing(sqlite3.connect(home.data / "memory.sqlite3")) as connection:
-        assert connection.execute("SELECT text FROM turns").fetchall() == [("A fox ran.",)]
+        assert connection.execute("SELECT chars FROM turns").fetchall() == [(len("A fox ran."),)]
 
 
 def test_whoever_stops_reading_ends_it_quietly(home: Home) -> None:

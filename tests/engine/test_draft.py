@@ -239,10 +239,10 @@ def make_folder(path: Path) -> None:
 
 HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "empty": (rewrite(lambda blob: b""), "no table"),
-    "cut": (rewrite(lambda blob: blob[:-9]), "damaged"),
+    "cut": (rewrite(lambda blob: blob[:-9]), "no table"),
     "noise": (rewrite(lambda blob: bytes(range(256)) * 9), "no table"),
     "a header without end": (rewrite(lambda blob: b"\xff" * 8 + blob[8:]), "no table"),
-    "too large": (rewrite(lambda blob: blob + bytes(9 << 20)), "no table"),
+    "too large": (rewrite(lambda blob: blob + bytes(9 << 20)), "more than"),
     "weights": (lambda p: shutil.copy(p.parent / "model.safetensors", p), "no table"),
     "a folder": (make_folder, "cannot be read"),
     "another format": (change(keep, format="drafts 9"), "this version"),

@@ -6,15 +6,20 @@ import asyncio
 import re
 import shutil
 from collections.abc import AsyncIterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from engine import (
     Context,
     Engine,
     EngineClosedError,
     EngineError,
+    Generated,
+    Job,
     Lesson,
     QueueFullError,
     SamplingParams,
@@ -79,6 +84,55 @@ async def test_the_queue_is_bounded_and_says_where_one_stands(worker: Worker) ->
     assert (await waiting[0].result()).finish_reason == "cancelled"
     running.cancel()
     assert [(await job.result()).tokens for job in waiting[1:]] == [8, 8, 8]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    asked=st.lists(st.integers(1, 4), min_size=1, max_size=16),
+    withdrawn=st.sets(st.integers(0, 15), max_size=4),
+)
+def test_every_line_has_its_turn(tiny_weights: Path, asked: list[int], withdrawn: set[int]) -> None:
+    """Whatever is asked for in whatever order: each job is answered once, in order within its line, the lines in turn,
+    and everybody was told how many are before him."""
+
+    async def ask() -> None:
+        ended: list[int] = []
+        worker = Worker(Engine.load(tiny_weights), max_queue=10, max_line=5, on_done=lambda job: ended.append(id(job)))
+        worker.start()
+        running = worker.generate(TEXT, ENDLESS)
+        await anext(aiter(running))
+        jobs: list[Job[Generated]] = []
+        for line in asked:
+            crowded = sum(job.line == line for job in jobs) == 5
+            if crowded or len(jobs) == 10:
+                with pytest.raises(QueueFullError) as full:
+                    worker.generate(TEXT, SHORT, line=line)
+                assert full.value.one_line == crowded
+                assert 1 <= full.value.position <= len(jobs) + 1
+            else:
+                jobs.append(worker.generate(TEXT, SHORT, line=line))
+        for index in sorted(withdrawn):
+            if index < len(jobs):
+                jobs[index].cancel()
+        left = [job for index, job in enumerate(jobs) if index not in withdrawn]
+        promised = [id(job) for job in sorted(left, key=lambda job: job.position)]
+        assert sorted(job.position for job in left) == list(range(1, len(left) + 1))
+        gone = len(ended)
+        running.cancel()
+        await running.result()
+        results = [await job.result() for job in jobs]
+        assert sum(result.tokens == 8 for result in results) == len(left)
+        assert ended[gone + 1 :] == promised, "the order that was promised, after the one that ran"
+        assert len(ended) == len(set(ended)) == len(jobs) + 1
+        turns = [job.line for job in sorted(left, key=lambda job: promised.index(id(job)))]
+        for line in set(turns):
+            times = [index for index, other in enumerate(turns) if other == line]
+            for before, after in pairwise([-1, *times]):
+                between = turns[before + 1 : after]
+                assert len(between) == len(set(between)), "one job of each other line between two of this one"
+        await worker.close()
+
+    asyncio.run(ask())
 
 
 async def test_background_jobs_wait_for_users(worker: Worker) -> None:

@@ -27,6 +27,7 @@ async def test_a_file_in_use_is_checked_and_copied(store: Store, file: Path, tmp
     assert copy.stat().st_mode & 0o077 == 0
     assert sorted(os.listdir(tmp_path)) == ["channels", "copy.sqlite3"]
     await step(store)
+    copy.with_name("copy.sqlite3.key").hardlink_to(file.with_name("memory.db.key"))
     async with await Store.open(copy) as other:
         assert len(await texts(other)) == 3
     assert len(await texts(store)) == 5

@@ -15,6 +15,7 @@ from memory import (
     NotFoundError,
     Store,
     StoreError,
+    Table,
     Turn,
 )
 from memory.__main__ import main
@@ -65,6 +66,7 @@ async def tell(store: Store, channel: int, guild: int) -> list[Turn]:
     await store.put_summary(channel, turns[0].id, 5, "so far", BEN)
     await store.put_vectors(channel, turns[1].id, "base", 5, b"\x00vectors")
     await store.put_note(channel, "It rains.", 2, ANN)
+    await store.put_table(channel, Table((BEN, ANN), since=1.5, patience=60.0, missed=1))
     return turns
 
 
@@ -85,6 +87,7 @@ async def seen(file: Path) -> dict[str, object]:
             "vectors": vectors and vectors.blob,
             "summary": summary and (summary.body, summary.author_name),
             "note": note and note.text,
+            "seats": (await store.table(CHANNELS[0])).seats,
             "pins": [(pin.text, pin.keys) for pin in await store.pins(CHANNELS[1])],
             "forgotten": forgotten,
             "settings": settings,
@@ -101,7 +104,7 @@ def is_empty(found: dict[str, object]) -> bool:
 
 
 def rows(file: Path) -> int:
-    tables = ("stories", "turns", "summaries", "memory_vectors", "notes", "pins", "lessons", "lesson_units")
+    tables = ("stories", "turns", "summaries", "memory_vectors", "notes", "seats", "pins", "lessons", "lesson_units")
     return sum(int(str(sql(file, f"SELECT count(*) FROM {table}")[0][0])) for table in tables)
 
 

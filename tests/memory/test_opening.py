@@ -46,7 +46,7 @@ async def test_a_story_is_kept_across_restarts(file: Path) -> None:
     async with await Store.open(file) as store:
         await story(store)
         await step(store)
-    assert [path.name for path in folder_of(file)] == ["memory.db", "memory.db.lock"]
+    assert [path.name for path in folder_of(file)] == ["memory.db", "memory.db.key", "memory.db.lock"]
     async with await Store.open(file) as store:
         assert await texts(store) == ["A hill.", "She ran.", "The wind ran."]
 
@@ -124,19 +124,30 @@ async def test_migrations_run_once_and_leave_their_record(file: Path) -> None:
 
 
 async def test_a_file_of_the_first_version_keeps_what_people_wrote(file: Path) -> None:
-    async with await Store.open(file, migrations=MIGRATIONS[:1]) as store:
-        await story(store)
-        turns = [turn for _ in range(2) for turn in await step(store)]
-    for turn, body, at in ((turns[1], "early", 1.5), (turns[3], "late", 2.5)):
-        sql(file, f"INSERT INTO summaries VALUES ({turn.id}, {10 * turn.depth}, '{body}', {at})")
+    async with await Store.open(file, migrations=MIGRATIONS[:1]):
+        pass
+    sql(file, "INSERT INTO stories VALUES (1, 1, 3, 'Hill', 7, 5, 1, 0.5, 0)")
+    ann, nobody = "7, 'Ann'", "NULL, ''"
+    for turn, parent, step, who, kind, preferred in (
+        (1, "NULL", 1, ann, "premise", "2"),
+        (2, "1", 2, ann, "member", "3"),
+        (3, "2", 2, nobody, "model", "4"),
+        (4, "3", 3, ann, "member", "5"),
+        (5, "4", 3, nobody, "model", "NULL"),
+    ):
+        place = f"{turn - 1}, 7, {7 * turn - 7}, {preferred}"
+        values = f"{turn}, 1, {parent}, {step}, {who}, '{kind}', 'Words. ', 0.5, {place}"
+        sql(file, f"INSERT INTO turns VALUES ({values})")
+    for turn, body, at in ((3, "early", 1.5), (5, "late", 2.5)):
+        sql(file, f"INSERT INTO summaries VALUES ({turn}, {10 * (turn - 1)}, '{body}', {at})")
     sql(file, "INSERT INTO pins VALUES (5, 1, 'Ann has a dog.', 7, 'Ann', 3.5)")
     sql(file, "INSERT INTO lessons VALUES (6, 1, 3, 'Who?', 'Ann.', 7, 'Ann', 4.5)")
     sql(file, "INSERT INTO adapters VALUES (1, 'base', 'd', x'01', 5.5)")
     async with await Store.open(file) as store:
         assert await store.path_length(1) == 5
         late, early = await store.summary_versions(1, 9)
-        assert (late.turn, late.covers, late.body, late.created_at) == (turns[3].id, 40, "late", 2.5)
-        assert (early.turn, early.covers, early.body, early.author_id) == (turns[1].id, 20, "early", None)
+        assert (late.turn, late.covers, late.body, late.created_at) == (5, 40, "late", 2.5)
+        assert (early.turn, early.covers, early.body, early.author_id) == (3, 20, "early", None)
         assert await store.pins(1) == [Pin(5, "Ann has a dog.", 7, "Ann", 3.5, ())]
         assert await store.lessons(1) == [LessonRow(6, "Who?", "Ann.", 7, "Ann", 4.5)]
         assert await store.units(1, "base") == {}
@@ -176,7 +187,7 @@ async def test_a_migration_that_fails_at_the_first_start_leaves_no_database(file
 
     with pytest.raises(MigrationError):
         await Store.open(file, migrations=[bad])
-    assert [path.name for path in folder_of(file)] == ["memory.db.lock", "memory.db.new"]
+    assert [path.name for path in folder_of(file)] == ["memory.db.key", "memory.db.lock", "memory.db.new"]
     async with await Store.open(file) as store:  # what the failed start left behind does not stand in the way
         await story(store)
 

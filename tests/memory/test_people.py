@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memory import Store
+from memory import Store, Table
 from memory.people import OWN
 from tests.memory.material import ANN, BEN, step, story, taught
 
@@ -15,6 +15,7 @@ async def fill(store: Store) -> None:
     await store.put_summary(2, turns[0].id, 5, "{}", ANN)
     await store.put_summary(2, turns[0].id, 5, "{}", BEN)
     await store.put_note(2, "It rains.", 3, ANN)
+    await store.put_table(2, Table(seats=(ANN, BEN), since=1.5, patience=60, missed=1))
     await taught(store, 3)
     await taught(store, 3, prompt="Where?", author=BEN)
     await store.add_pin(4, "Ann has a dog.", ANN, ("dog",))
@@ -27,7 +28,8 @@ async def test_all_that_a_person_has_left_is_found_by_its_kind(store: Store) -> 
     await fill(store)
     found = await store.belongings(ANN.id)
     assert {kind: len(rows) for kind, rows in found.items()} == {
-        "stories": 2, "turns": 3, "summaries": 1, "lessons": 1, "pins": 1, "notes": 1, "settings": 1, "acts": 1,
+        "stories": 2, "turns": 3, "summaries": 1, "lessons": 1, "pins": 1, "notes": 1, "seats": 1, "settings": 1,
+        "acts": 1,
     }  # fmt: skip
     assert set(found) == set(OWN)
     assert found["turns"][-1]["text"] == "She ran."
@@ -44,6 +46,7 @@ async def test_a_deletion_says_what_went_and_leaves_the_acts(store: Store) -> No
     found = await store.belongings(ANN.id)
     assert [kind for kind, rows in found.items() if rows] == ["acts"]
     assert await store.channels_of(ANN.id) == []
+    assert await store.table(2) == Table(seats=(BEN,), since=None, patience=60, missed=1), "Ben's turn begins anew"
     assert len((await store.belongings(BEN.id))["lessons"]) == 1
 
 

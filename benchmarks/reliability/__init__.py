@@ -1,0 +1,1 @@
+"""What holds when things go wrong: each promise of docs/reliability.md has its command here."""

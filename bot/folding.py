@@ -1,0 +1,128 @@
+"""Text as the content rules compare it: what a reader takes for a letter is that letter, whatever it was typed with."""
+
+from __future__ import annotations
+
+import html
+import re
+import tomllib
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+
+BUILT_IN = tomllib.loads(Path(__file__).with_name("rules.toml").read_text(encoding="utf-8"))
+
+# Digits and signs that stand for letters. "i", "l" and "1" become one, since a reader cannot tell which was meant.
+_LEET = {
+    "l": "i", "0": "o", "1": "i", "2": "z", "3": "e", "4": "a", "5": "s", "7": "t", "8": "b", "9": "g", "@": "a",
+    "$": "s", "€": "e", "£": "i", "¢": "c",
+}  # fmt: skip
+_READ_AS: dict[str, str] = {
+    case: letter
+    for letter, signs in BUILT_IN["look_alikes"].items()
+    for sign in signs
+    for case in (sign, sign.lower(), sign.upper())
+} | _LEET
+_BEFORE_FOLDING = str.maketrans("ϲϹſ", "ccs")  # folding would make another letter of them
+_INNER_LEET = {"!": "i", "|": "i", "+": "t"}  # only between letters: at the end of a word they are punctuation
+_DRAWN = {"()": "o", "[]": "o", "|_|": "u", "|<": "k", "/\\": "a", "\\/": "v", "><": "x"}  # letters made of signs
+MASKS = "*#•●∗"  # a letter that was left out
+
+# "LATIN SMALL LETTER O WITH STROKE", "LATIN LETTER SMALL CAPITAL R", "NEGATIVE SQUARED LATIN CAPITAL LETTER A"
+_NAME_OF_LETTER = re.compile(r"(?:LATIN\b.*|REGIONAL INDICATOR SYMBOL )LETTER (?:[A-Z]+ )*?([A-Z])(?: WITH .*| BAR)?$")
+
+
+class _Letters(dict[int, int | str | None]):
+    """What each character counts as; filled as characters are met."""
+
+    def __missing__(self, code: int) -> int | str | None:
+        letter = self._of(chr(code), code)
+        self[code] = letter
+        return letter
+
+    @staticmethod
+    def _of(sign: str, code: int) -> int | str | None:
+        if letter := _READ_AS.get(sign):
+            return letter
+        if sign.isspace() or sign in "\u2013\u2014\u2015\u2026":  # dashes part words, hyphens do not
+            return " "
+        if unicodedata.category(sign) in ("Cf", "Cc", "Cs", "Mn", "Me") or sign in "\u3164\uffa0\u115f\u1160\u2800":
+            return None  # shows nothing
+        if not sign.isascii() and (named := _NAME_OF_LETTER.search(unicodedata.name(sign, ""))):
+            letter = named[1].lower()
+            return _LEET.get(letter, letter)
+        return code
+
+
+_LETTERS = _Letters()
+_HYPHENATED = re.compile(r"(?<=[^\W_])[-\u2010\u00ad][^\S\n]*\n\s*(?=[^\W_])")  # at the end of a line
+_DRAWN_LETTER = re.compile("|".join(f"(?<=[^\\W_]){re.escape(s)}|{re.escape(s)}(?=[^\\W_])" for s in _DRAWN))
+_DOTS = re.compile(r"\.{2,}|-{2,}")
+_INNER = re.compile(r"[!|+](?<=[^\W_].)(?=[^\W_])")
+_APOSTROPHE = re.compile(r"['\u2019\u02bc`](?<=\w.)(?=\w)")
+_MARKS = re.compile(r"<[^<>]{1,80}>|!?\[(?=[^\[\]]{1,80}\]\()|\]\([^()]{0,200}\)")  # of HTML, of links in Markdown
+_ODD = re.compile(  # begins with the signs that it can stand at, which is how it is quick
+    rf"[A-Z\d{re.escape(MASKS)}](?:(?<=[a-z][A-Z])|(?<=[^\W\d_]\d)|(?<=\d)(?=[^\W\d_])|(?<=[^\W_][{re.escape(MASKS)}]))"
+)
+_AROUND = 48  # characters before and behind an odd word that are read with it, for terms of several words
+_HUMPS = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_EDGE_DIGITS = re.compile(r"(?<![^\W_])\d+(?=[^\W\d_])|(?<=[^\W\d_])\d+(?![^\W_])")
+_TOKEN = re.compile(rf"[^\W_](?:[^\W_]|[{re.escape(MASKS)}])*")
+
+
+def normalize(text: str) -> str:
+    """The text as it is compared; its length may differ."""
+    if "&" in text:
+        text = html.unescape(text)
+    if "\n" in text:
+        text = _HYPHENATED.sub("", text)
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text.translate(_BEFORE_FOLDING))
+        text = unicodedata.normalize("NFKD", text.casefold())
+    text = text.lower().translate(_LETTERS)
+    if any(drawn in text for drawn in _DRAWN):
+        text = _DRAWN_LETTER.sub(lambda found: _DRAWN[found.group()], text)
+    text = _APOSTROPHE.sub("", _DOTS.sub(" ", text))
+    return _INNER.sub(lambda found: _INNER_LEET[found.group()], text)
+
+
+def unmarked(text: str) -> str | None:
+    """The text without tags and the targets of links, normalised; None where it has none."""
+    if "<" not in text and "](" not in text and "&" not in text:
+        return None
+    bare = _MARKS.sub("", html.unescape(text))
+    return None if bare == text else normalize(bare)
+
+
+def other_readings(text: str) -> Iterator[tuple[int, str]]:
+    """What stands around a word that can be read in another way too, with its offset: the text normalised, with the
+    word in parts where capitals stand inside (`oneTwo`), and without digits at its ends (`one99`)."""
+    for begin, stretch in _odd_stretches(text):
+        yield begin, normalize(_HUMPS.sub(" ", stretch))
+        yield begin, normalize(_EDGE_DIGITS.sub("", stretch))
+
+
+def masked(text: str) -> Iterator[tuple[int, list[str]]]:
+    """The words around one in which letters are left out (`w*rd`), normalised but for these, with their offset. Of
+    each word at least half of the letters can be seen."""
+    for begin, stretch in _odd_stretches(text):
+        tokens = [_with_masks(found.group()) for found in _TOKEN.finditer(stretch)]
+        if any(sign in token for token in tokens for sign in MASKS):
+            yield begin, tokens
+
+
+def _with_masks(token: str) -> str:
+    hidden = sum(sign in MASKS for sign in token)
+    if hidden * 2 > len(token):
+        return ""
+    return "".join(sign if sign in MASKS else normalize(sign) for sign in token) if hidden else normalize(token)
+
+
+def _odd_stretches(text: str) -> Iterator[tuple[int, str]]:
+    at = 0
+    while found := _ODD.search(text, at):
+        begin = max(text.rfind(" ", 0, max(found.start() - _AROUND, 0)) + 1, 0)
+        end = found.end() + _AROUND
+        while (more := _ODD.search(text, at := found.end(), end)) is not None:
+            found, end = more, more.end() + _AROUND
+        end = text.find(" ", end)
+        yield begin, text[begin : end if end >= 0 else len(text)]
