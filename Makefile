@@ -15,7 +15,7 @@ install := $(python) -m pip install --disable-pip-version-check --progress-bar o
 .PHONY: run test lint
 
 run: $(VENV)/installed
-	@$(python) -m bot
+	@MALLOC_ARENA_MAX=2 $(python) -m bot
 
 test: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(python) -m pytest --numprocesses auto --dist loadfile $(TESTS)

@@ -56,8 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def _run(settings: Settings) -> int:
     # The engine brings 200 MB with it, so it comes after everything that can be wrong with the settings.
     from bot.services import Services
+    from bot.watchdog import watched
 
-    async with await Services.open(settings) as services:
+    async with await Services.open(settings) as services, watched(services.worker):
         for notice in services.notices:
             print(f"! {notice}", file=sys.stderr)
         if settings.has_token:

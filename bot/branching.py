@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from bot.branch_tree import Tree, tree_of
 from bot.errors import InputError
 from bot.manuscript import SENTENCE_ENDS, behind, typed
-from bot.rating import Rating
 from bot.modes import ONE_WORD, covered_twigs, one_word
+from bot.rating import Rating
 from bot.sharing import SEALED, SharedChannel
 from memory import Author, HeadMovedError, NewTurn, NotFoundError, Story, Turn, Twig
 

@@ -9,9 +9,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar, cast
 
+from bot.past import Pasts
 from bot.quotas import Asker, Quotas, What
 from bot.rated_store import RatedStore
-from bot.rating import ChannelRating
+from bot.rating import ChannelRating, Rating
 from bot.rules import ContentRules
 from bot.styles import StyleShelf
 from bot.upkeep import Spawn, Upkeep
@@ -53,6 +54,7 @@ class Channel:
         rules: ContentRules,
         styles: StyleShelf,
         quotas: Quotas,
+        pasts: Pasts,
         sampling: Callable[[], SamplingParams],
         spawn: Spawn,
         clock: Callable[[], float] = time.time,
@@ -66,7 +68,8 @@ class Channel:
         self._settings, self._worker, self._rules = settings, worker, rules
         self._rating = ChannelRating(channel, guild, store, worker, flag=restricted)
         self._store = cast(Store, RatedStore(store, self._rating))
-        self._styles, self._quotas, self._drawn = styles, quotas, sampling
+        self._styles, self._quotas, self._pasts, self._drawn = styles, quotas, pasts, sampling
+        self._passed: dict[tuple[int, Rating], bool] = {}  # lessons, by whether the rules let them take part
         self._line: list[Sink] = []  # of those who wait for the channel
         self._lock = asyncio.Lock()
         self._job: Job[Any] | None = None

@@ -16,6 +16,7 @@ from discord import app_commands
 from discord.ext import commands
 
 from bot.errors import StartError
+from bot.http_trace import http_trace
 from bot.languages import Languages
 from bot.services import Services
 from bot.story_cog import StoryCog
@@ -25,9 +26,18 @@ from bot.views import STORY_COG
 log = logging.getLogger(__name__)
 
 WRONG_TOKEN = "Discord refused the token: set MINIATURE_DISCORD_TOKEN to the one of your bot in the developer portal."
+NO_INTENT = (
+    "Discord does not let the bot read what messages say: switch on Message Content Intent on the page Bot of the"
+    " developer portal, or take MINIATURE_MESSAGE_CONTENT away."
+)
+REVOKED = "Discord no longer takes the token, so the bot has ended: set MINIATURE_DISCORD_TOKEN to a new one of your bot."
 BAD_TOKEN_CLOSE = 4004
-FIRST_DELAY, LONGEST_DELAY = 0.5, 60.0
+FIRST_DELAY, LONGEST_DELAY = 0.5, 60.0  # seconds
 _UNREACHABLE = (OSError, aiohttp.ClientError, asyncio.TimeoutError, discord.GatewayNotFound, discord.HTTPException)
+
+
+class _StillAwayError(Exception):
+    """A shard's gateway did not answer, and discord.py is about to ask it again."""
 
 
 class StoryTree(app_commands.CommandTree[Any]):
@@ -43,10 +53,11 @@ class StoryTree(app_commands.CommandTree[Any]):
 
 
 class StoryBot(commands.AutoShardedBot):
-    """Needs no privileged intent, and hears of no messages."""
+    """Needs no privileged intent; asks for the one for what messages say only where the operator wants that."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
+        self._launching: set[int] = set()  # shards that have no connection yet
         discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
         settings = services.settings
         shards: dict[str, Any] = {"shard_ids": list(settings.shard_ids) or None, "shard_count": settings.shard_count}
@@ -55,12 +66,15 @@ class StoryBot(commands.AutoShardedBot):
             command_prefix=commands.when_mentioned,
             help_command=None,
             tree_cls=StoryTree,
-            # None of these is privileged: the text of a message comes only where it pings us.
-            intents=discord.Intents(guilds=True, guild_messages=True, dm_messages=True),
+            # Without the privileged one the text of a message comes only where it pings us.
+            intents=discord.Intents(
+                guilds=True, guild_messages=True, dm_messages=True, message_content=settings.message_content
+            ),
             allowed_mentions=NO_MENTIONS,
             member_cache_flags=discord.MemberCacheFlags.none(),
             max_messages=None,
             chunk_guilds_at_startup=False,
+            http_trace=http_trace(services.breaker),
         )
 
     async def setup_hook(self) -> None:
@@ -74,6 +88,27 @@ class StoryBot(commands.AutoShardedBot):
             await self.tree.sync()
         except (discord.HTTPException, OSError) as error:
             log.error("The commands could not be registered, the old ones stay: %s", describe(error))
+
+    async def launch_shard(self, gateway: Any, shard_id: int, *, initial: bool = False) -> None:
+        """Asks a gateway that is down at the start ever more rarely.
+
+        discord.py calls this once more from within, five seconds after each failure and without end, which in a long
+        outage would exhaust the stack: that call is cut off, and the next attempt is made from here.
+        """
+        if shard_id in self._launching:
+            raise _StillAwayError
+        delay = FIRST_DELAY
+        while not self.is_closed():
+            self._launching.add(shard_id)
+            try:
+                await super().launch_shard(gateway, shard_id, initial=initial)
+                return
+            except _StillAwayError:
+                log.warning("Discord's gateway cannot be reached for shard %d: next attempt in %.1f s", shard_id, delay)
+            finally:
+                self._launching.discard(shard_id)
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, LONGEST_DELAY)
 
     async def leave(self) -> None:
         """Stops what is being written, lets it be shown and stored, and disconnects."""
@@ -91,7 +126,10 @@ class StoryBot(commands.AutoShardedBot):
 
 
 async def run_bot(services: Services) -> int:
-    """Runs until SIGTERM or SIGINT; the caller closes the services. Raises `StartError` for a token that is refused."""
+    """Runs until SIGTERM or SIGINT; the caller closes the services.
+
+    Raises `StartError` for a token that is refused, at the start or at any request after it.
+    """
     token = services.settings.discord_token
     assert token is not None, "the terminal channel needs none"
     for name in ("discord.client", "discord.shard"):
@@ -103,20 +141,26 @@ async def run_bot(services: Services) -> int:
     bot = StoryBot(services)
     connected = asyncio.create_task(_stay_connected(bot, token.get_secret_value()), name="gateway")
     stopped = asyncio.create_task(stop.wait(), name="signals")
+    revoked = asyncio.create_task(services.breaker.revoked.wait(), name="token")
+    waiting = {connected, stopped, revoked}
     try:
-        await asyncio.wait({connected, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         if stop.is_set():
             log.info("going away")
         await bot.leave()
     finally:
         services.troubles.detach(["discord"])
-        for task in (connected, stopped):
+        for task in waiting:
             if not task.done():
                 task.cancel()
-        await asyncio.wait({connected, stopped})
+        await asyncio.wait(waiting)
     error = None if connected.cancelled() else connected.exception()
     if error is not None and _is_wrong_token(error):
         raise StartError(WRONG_TOKEN) from error
+    if services.breaker.revoked.is_set():
+        raise StartError(WRONG_TOKEN if bot.user is None else REVOKED) from error
+    if isinstance(error, discord.PrivilegedIntentsRequired):
+        raise StartError(NO_INTENT) from error
     if error is not None:
         raise error
     return 0

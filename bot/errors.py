@@ -59,6 +59,25 @@ class QuotaSpentError(BotError):
         )
 
 
+class HeldBackError(BotError, OSError):
+    """A request was not sent, as Discord refused others like it. An `OSError` too, as it stands for an answer that did
+    not come, and whoever sends something is ready for that.
+
+    Attributes:
+        free_in: seconds until it may be sent; None: never, as the bot's token is not taken any more.
+    """
+
+    def __init__(self, free_in: float | None, *, everywhere: bool = False) -> None:
+        self.free_in = free_in
+        if free_in is None:
+            said = "Discord takes no more requests from me, so whoever runs me has to give me a new token."
+        elif everywhere:
+            said = f"Discord has refused too much of me, so I keep quiet for {_lasting(free_in)}: try again then."
+        else:
+            said = f"Discord has refused this, so I do not ask for it again for {_lasting(free_in)}: try again then."
+        super().__init__(said)
+
+
 class NotAllowedError(BotError):
     """Somebody without the role for it asked for an action.
 

@@ -15,10 +15,11 @@ from bot.settings_cog import SettingsCog
 from bot.status_cog import StatusCog
 from bot.story_cog import StoryCog
 from bot.teach_cog import TeachCog
+from bot.thread_cog import ThreadCog
 from bot.weights_cog import WeightsCog
 from config.settings import load_settings
 
-COGS = (StoryCog, TeachCog, MemoryCog, WeightsCog, SettingsCog, PrivacyCog, StatusCog, AccessCog)
+COGS = (StoryCog, ThreadCog, TeachCog, MemoryCog, WeightsCog, SettingsCog, PrivacyCog, StatusCog, AccessCog)
 
 
 async def setup(bot: Bot) -> None:

@@ -15,7 +15,8 @@ import discord
 from discord import app_commands
 
 from bot import access
-from bot.errors import InputError
+from bot.errors import HeldBackError, InputError
+from bot.host_paths import without_paths
 from bot.output import LIMIT, split
 from bot.roles import ASSIGNABLE, KNOWN_ERRORS, MAX_CHOICES, TEACHING, Bot, Interaction, Options, Roles, scope
 from bot.services import Services
@@ -108,6 +109,8 @@ class Gate(Roles):
     def __init__(self, bot: Bot, services: Services, *, owned: bool = False) -> None:
         """`owned`: the services are closed with the gate."""
         self.bot, self.services, self._owned = bot, services, owned
+        self._parents: dict[int, int] = {}  # of threads that the cache may not know
+        services.age_restricted = self._age_restricted
         self._running: set[asyncio.Task[Any]] = set()
         self._writing: dict[ChannelSession, int] = {}
         self._closing = False
@@ -115,7 +118,17 @@ class Gate(Roles):
     def session(self, interaction: Interaction) -> ChannelSession:
         """That of the channel it came from."""
         assert interaction.channel_id is not None
+        if isinstance(interaction.channel, discord.Thread):
+            self._parents[interaction.channel_id] = interaction.channel.parent_id
         return self.services.session(interaction.channel_id, interaction.guild_id)
+
+    def _age_restricted(self, channel: int) -> bool:
+        """Whether Discord has the channel, or the one that a thread belongs to, for adults only now."""
+        found = self.bot.get_channel(channel)
+        if found is None or isinstance(found, discord.Thread):
+            found = self.bot.get_channel(found.parent_id if found is not None else self._parents.get(channel, 0))
+        flag = getattr(found, "nsfw", False)
+        return flag is True
 
     # What is done
 
@@ -141,7 +154,7 @@ class Gate(Roles):
             await self._take_back(interaction)
         except KNOWN_ERRORS as error:
             log.info("%s refused: %s", action, type(error).__name__)
-            await self.say(interaction, str(error))
+            await self.say(interaction, without_paths(str(error), self.services.settings.data_dir))
         except (discord.HTTPException, OSError) as error:
             log.warning("%s failed: %s", action, describe(error))
             await self.say(interaction, FAILED)
@@ -193,12 +206,10 @@ class Gate(Roles):
         last = {name: value for name, value in (("file", file), ("view", view)) if value is not None}
         try:
             await self._answer(interaction, parts, last)
-        except discord.HTTPException as error:
+        except (discord.HTTPException, OSError) as error:
             log.info("an answer did not arrive: %s", describe(error))
-            if error.code in GONE:
+            if isinstance(error, HeldBackError) or getattr(error, "code", None) in GONE:
                 await self._post(interaction, parts[0])
-        except OSError as error:
-            log.info("an answer did not arrive: %s", describe(error))
 
     async def replace(self, interaction: Interaction, text: str) -> None:
         """Puts the text in place of the answer whose button was pressed; the button goes."""
@@ -228,7 +239,8 @@ class Gate(Roles):
     async def post(self, channel: int, text: str) -> bool:
         """A message in any channel; False where that failed."""
         try:
-            await ChannelPlace(self.bot.get_partial_messageable(channel)).send(text[:LIMIT], None)
+            place = ChannelPlace(self.bot.get_partial_messageable(channel), self.services.breaker)
+            await place.send(text[:LIMIT], None)
         except (discord.HTTPException, OSError) as error:
             log.warning("channel %d took no message: %s", channel, describe(error))
             return False
@@ -254,7 +266,8 @@ class Gate(Roles):
         if interaction.guild_id is not None and not (sends and may.view_channel):
             wanted = "Send Messages in Threads" if thread else "Send Messages"
             raise InputError(f"I may not write here: someone who manages the server must give me {wanted}.")
-        return ChannelPlace(self.bot.get_partial_messageable(interaction.channel_id, guild_id=interaction.guild_id))
+        channel = self.bot.get_partial_messageable(interaction.channel_id, guild_id=interaction.guild_id)
+        return ChannelPlace(channel, self.services.breaker)
 
     # The end
 

@@ -1,20 +1,32 @@
-"""Weights from elsewhere: copied file by file, checked as a copy, and only then given a name on the shelf."""
+"""Weights from elsewhere: copied file by file, checked as a copy, and only then given a name on the shelf.
+
+They are kept under the sha256 of what they hold (`engine.contents`) and loaded from there, so that nothing that happens
+to the files that were brought changes them. Only files of a known name are copied; all else stays where it is.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
-import stat
+from collections.abc import Collection
 from pathlib import Path
 
 from bot.errors import InputError
+from engine.contents import SIGNATURE, contents, kept_name
+from engine.draft_table import FILE as DRAFTS
 from engine.errors import EngineError
-from engine.folder import check_values
+from engine.folder import CARD, CONFIG, UNREAD, check_values
+from engine.plain_files import open_plain
+from engine.signature import check_signature
+from engine.tensor_files import INDEX, WEIGHTS
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
-SUFFIXES = {".json", ".safetensors", ".tsv"}  # of the files that are copied; all else stays where it is
+NAMES = {CONFIG, CARD, *UNREAD, "tokenizer.json", DRAFTS, WEIGHTS, INDEX, SIGNATURE, "CREDITS.tsv"}
+PART = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
+PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".zip"}
 MAX_FILES = 64
+MAX_BYTES = 2 << 30  # of all files together: the largest model in 4 bytes a weight, and some more
 RESERVE = 256 << 20  # bytes of the disk that stay free: the stories are on it too
 UNFINISHED = ".unfinished-"  # begins the name of a folder that is no weights yet, or no more
 
@@ -26,8 +38,12 @@ def require_name(name: str) -> str:
     return name
 
 
-def take_in(source: Path, place: Path, name: str, *, reserve: int = RESERVE) -> None:
-    """Copies a folder's files to `place/name` and checks them there; on any failure nothing stays.
+def take_in(source: Path, place: Path, name: str, *, keys: Collection[str] = (), reserve: int = RESERVE) -> Path:
+    """Copies a folder's files to one in `place` that is named by them, and checks them there; gives that folder. On any
+    failure nothing stays.
+
+    Args:
+        keys: public keys, of which one has to vouch for the files; none: nobody has to.
 
     Raises `InputError`: one sentence that says what is wrong with it. Blocks; for a thread.
     """
@@ -40,17 +56,22 @@ def take_in(source: Path, place: Path, name: str, *, reserve: int = RESERVE) -> 
         _require_space(place, sum(file.lstat().st_size for file in files), reserve)
         for file in files:
             _copy(file, copy / file.name)
+        if keys:
+            check_signature(copy, keys)
         check_values(copy)
-        copy.rename(place / name)
+        kept = place / kept_name(name, contents(copy))
+        copy.rename(kept)
     except EngineError as error:
         said = str(error).replace(f"{copy}{os.sep}", "").replace(str(copy), name)
         raise InputError(f"These weights were not taken in: {said}") from error
     except OSError as error:
+        what = Path(error.filename).name if error.filename else f"The weights {name}"
         raise InputError(
-            f"The weights {name} could not be copied ({error.strerror or error}): check the files and the disk's space."
+            f"{what} could not be copied ({error.strerror or error}): check the files and the disk's space."
         ) from error
     finally:
         shutil.rmtree(copy, ignore_errors=True)
+    return kept
 
 
 def throw_away(folder: Path) -> None:
@@ -73,15 +94,24 @@ def clean(place: Path) -> None:
 
 
 def _files(source: Path) -> list[Path]:
-    files = sorted(file for file in source.iterdir() if file.suffix in SUFFIXES)
+    if source.is_symlink():
+        raise InputError("The folder is a link, so nothing was taken in: put the folder itself there.")
+    found = sorted(source.iterdir())
+    files = [file for file in found if file.name in NAMES or PART.fullmatch(file.name)]
     if len(files) > MAX_FILES:
         raise InputError(
             f"The folder has {len(files)} files of weights, and {MAX_FILES} may be: it holds other things."
         )
+    if not any(file.suffix == ".safetensors" for file in files) and any(file.suffix in PICKLES for file in found):
+        raise InputError("The folder holds pickled weights, which may run code: save them as model.safetensors.")
     return files
 
 
 def _require_space(place: Path, needed: int, reserve: int) -> None:
+    if needed > MAX_BYTES:
+        raise InputError(
+            f"The weights take {needed >> 20:,} MB, and {MAX_BYTES >> 20:,} MB are all that can be served."
+        )
     free = shutil.disk_usage(place).free - reserve
     if needed > free:
         raise InputError(
@@ -91,12 +121,18 @@ def _require_space(place: Path, needed: int, reserve: int) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """A link could lead to any file of the host, so only plain files are read."""
-    descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    with os.fdopen(descriptor, "rb") as reading:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise InputError(f"{source.name} is no plain file, so nothing was taken in: put the file itself there.")
+    """A link of either kind could lead to any file of the host, so only files that are nowhere else are read."""
+    with open_plain(source) as reading:
+        about = os.fstat(reading.fileno())
+        if about.st_nlink > 1:
+            raise InputError(f"{source.name} lies under another name too, so nothing was taken in: put a copy there.")
         with target.open("xb") as writing:
-            shutil.copyfileobj(reading, writing, 1 << 20)
+            left = about.st_size
+            while left and (piece := reading.read(min(left, 1 << 20))):
+                writing.write(piece)
+                left -= len(piece)
+            if left or reading.read(1):
+                raise InputError(f"{source.name} changed while it was copied, so nothing was taken in: try again.")
             writing.flush()
             os.fsync(writing.fileno())
+    target.chmod(0o400)

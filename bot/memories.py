@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.channel import Channel, Sink
-from bot.errors import InputError
+from bot.errors import InputError, RefusedError
 from bot.lore import Words
 from bot.manuscript import MAX_TEXT, typed, visible
-from bot.rating import Rating, rated
+from bot.rating import Rating
 from bot.rules import Checkpoint
 from bot.sight import MemoryView, Room, look
 from bot.upkeep import FORGOTTEN, PAUSED, scope, summary_of
@@ -125,8 +125,17 @@ class RememberingChannel(Channel):
                 lesson = Lesson(row.prompt, row.answer)
                 recall = self._worker.recall(lesson, adapters, always_on=lore.always_on, line=self.channel)
                 async with self._running(recall, sink) as job:
-                    results.append((row, await job.result()))
+                    results.append((row, self._presentable(await job.result(), await self._rating.place())))
         return results
+
+    def _presentable(self, recall: Recall, rating: Rating) -> Recall:
+        """What the model said, or why it is not shown."""
+        try:
+            mature = rating is Rating.MATURE
+            self._rules.require(recall.answer, "the answer", at=Checkpoint.OUTPUT, mature=mature)
+        except RefusedError as error:
+            return Recall(str(error), False)
+        return recall
 
     async def set_always_on(self, on: bool, actor: Author) -> None:
         """Whether lessons take part in all that is written here, or only in what has to do with them."""
@@ -342,14 +351,39 @@ class RememberingChannel(Channel):
         end = min(seen, covers) if PAUSED in chosen else seen
         return range(max(end - MOST_PAST_CHARS, int(chosen.get(FORGOTTEN.format(story.id), 0))), end)
 
-    async def _lore(self) -> Lore:
-        base_id = self._worker.engine_info.base_id
-        lessons = await self._store.lessons(self.channel)
+    async def _lore(self, style: str | None = None) -> Lore:
+        """`style`: that of this once, instead of the channel's."""
+        base_id, place = self._worker.engine_info.base_id, await self._rating.place()
+        lessons = [row for row in await self._store.lessons(self.channel) if self._may_teach(row, place)]
         units = await self._store.units(self.channel, base_id) if lessons else {}
+        units = {row.id: units[row.id] for row in lessons if row.id in units}
         chosen = await self._store.settings(scope(self.channel))
-        style = chosen.get(STYLE)
+        style = style or chosen.get(STYLE)
         file = None if style is None else self._styles.file(style)
+        if file is not None and self._styles.rating(file) > place:
+            file = None  # until the channel is mature again
         return Lore(base_id, lessons, units, ALWAYS_ON in chosen, style, file)
+
+    def _may_teach(self, row: LessonRow, rating: Rating) -> bool:
+        """Whether the lists of today let a lesson pass that was taught under those of its day."""
+        known = (row.id, rating)
+        if known not in self._passed:
+            try:
+                self._require_lesson(row.prompt, row.answer, rating)
+                self._passed[known] = True
+            except RefusedError:
+                self._passed[known] = False
+        return self._passed[known]
+
+    async def _lowest(self, story: Story, context: Context, lore: Lore) -> Rating:
+        """The rating of a reply: the lowest of the place's and of all that it is written with."""
+        ratings = [await self._rating.place()]
+        if lore.style_file is not None:
+            ratings.append(self._styles.rating(lore.style_file))
+        ratings += [await self._rating.of("lessons", lesson) for lesson in lore.units]
+        if context.summary is not None:
+            ratings.append(await self._rating.of("stories", story.id))
+        return min(ratings)
 
     async def _set(self, key: str, value: str | None, actor: Author, action: str, detail: str) -> None:
         async with self._lock:

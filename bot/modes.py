@@ -77,7 +77,7 @@ def first_word(reply: str) -> str:
     """The first word of what the model wrote, with the punctuation around it, as a word of its own; "" for none."""
     found = _WORD.match(reply)
     word = found[0][: 2 * MAX_WORD] if found else ""
-    return " " + word if word[:1].isalnum() else word
+    return " " + word if word and not any(sign.isspace() for sign in word) else word
 
 
 def has_word(reply: str) -> bool:

@@ -7,15 +7,18 @@ import discord
 from discord.ext import commands
 
 from bot import access
+from bot.access import Role
 from bot.errors import InputError
 from bot.gate import FAILED, KNOWN_ERRORS
 from bot.output import harmless
+from bot.session import ChannelSession
 from bot.story_front import StoryFront
 from bot.streaming import NO_MENTIONS, ChannelPlace, describe
 from memory import Author
 
 log = logging.getLogger(__name__)
 
+_SEALED = "Only the last line of this story is to be seen, and all can read a message: /story add takes your text."
 _OLDER = "The story has moved on since that: answer its latest message, the one with the buttons."
 
 
@@ -33,17 +36,28 @@ class PingReplies(StoryFront):
             return
 
         async def add() -> None:
-            guild = message.guild.id if message.guild else None
-            access.require("story.add", await self.gate.role_in(guild, message.author, _manages(message)))
+            access.require("story.add", await self._role_of(message))
             if reference.message_id != segments[0]:
                 raise InputError(_OLDER)
-            place = ChannelPlace(message.channel)
-            who, text = Author(message.author.id, message.author.display_name), _text(message, me.id)
-            notice = await self._stream(session, place, [], lambda session, sink: session.write(text, who, sink))
-            if notice:
-                await _say(message, notice)
+            await self._take_up(message, session)
 
         await self._answering(message, add)
+
+    async def _role_of(self, message: discord.Message) -> Role:
+        guild = message.guild.id if message.guild else None
+        return await self.gate.role_in(guild, message.author, _manages(message))
+
+    async def _take_up(self, message: discord.Message, session: ChannelSession) -> None:
+        """What the message says becomes a part of the story, and the model goes on."""
+        me = 0 if self.gate.bot.user is None else self.gate.bot.user.id
+        if await session.sealed():
+            raise InputError(_SEALED)
+        who, text = Author(message.author.id, message.author.display_name), spoken(message, me)
+        await self._standing(session, asking=who.id)
+        place = ChannelPlace(message.channel, self.gate.services.breaker)
+        notice = await self._stream(session, place, [], lambda session, sink: session.write(text, who, sink))
+        if notice:
+            await _say(message, notice)
 
     async def _answering(self, message: discord.Message, work: Callable[[], Awaitable[None]]) -> None:
         """As `Gate.perform` does it; there is no answer that only one sees, so what fails is told in the channel."""
@@ -68,7 +82,7 @@ def _manages(message: discord.Message) -> bool:
     return may.manage_guild or may.administrator
 
 
-def _text(message: discord.Message, me: int) -> str:
+def spoken(message: discord.Message, me: int) -> str:
     """What was written, without the bot's mention, and with names in the place of other ones."""
     text = message.content
     names = {user.id: f"@{user.display_name}" for user in message.mentions} | {me: ""}

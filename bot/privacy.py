@@ -13,7 +13,7 @@ from bot.errors import InputError
 from memory import Belongings, Removed
 
 NOTICE = """\
-**What I keep**, in one file on the machine of whoever runs me, not encrypted:
+**What I keep**, in one file on the machine of whoever runs me and in its backups, every text sealed with their key:
 - what you add to stories, with your name, your id, the time and the channel, and what I wrote in answer;
 - what you type into my commands and forms: titles, notes, pins, lessons, changes of a summary;
 - what was made of that: summaries of stories, the units that learnt a lesson, numbers that help me remember;
@@ -21,7 +21,7 @@ NOTICE = """\
 **What I do not do**: keep anything that was not given to me by a command, a form, a button or a reply to me; send any \
 of it to anybody else; learn from what is said in a channel. I learn only what somebody typed into /teach add, in that \
 channel alone.
-**How long**: until somebody removes it. /privacy delete removes what is yours, in all servers; /teach forget, \
+**How long**: until somebody removes it. /privacy delete removes what is yours, in all servers and backups; /teach forget, \
 /memory unpin and /memory reset remove parts of it. The log of who changed what stays. Messages in the channels, mine \
 too, are Discord's: delete them there.
 **How you see it**: /privacy export gives you all of it as a file. /report tells whoever runs me of a bad message."""
@@ -64,7 +64,7 @@ def removed(gone: Removed) -> str:
     }
     if not any(counts.values()):
         return "There was nothing of yours to remove."
-    return f"Removed: {_counted(counts)}. Nothing of it is left in my file."
+    return f"Removed: {_counted(counts)}. Nothing of it is left in my file or its backups."
 
 
 def export(found: Belongings, *, person: int, name: str, now: float) -> bytes:

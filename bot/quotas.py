@@ -52,7 +52,8 @@ class Quotas:
     def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
         """`clock` gives seconds, which never go back."""
         self._limits, self._clock = limits, clock
-        self._full_at: dict[tuple[What, Whose, int], float] = {}  # buckets that are full are not in it
+        # By what and whose, and of a member in which server: each server has its own limits.
+        self._full_at: dict[tuple[What, Whose, int, int | None], float] = {}  # buckets that are full need not be in it
         self._sweep_at = LEAST_SWEEP
 
     def __len__(self) -> int:
@@ -72,10 +73,11 @@ class Quotas:
             if not limit:
                 continue
             each = SECONDS[what] / limit
-            full_at = max(now, self._full_at.get((what, whose, one), now)) + each * min(count, limit)
+            key = (what, whose, one, asker.server)
+            full_at = max(now, self._full_at.get(key, now)) + each * min(count, limit)
             if (free_in := full_at - now - SECONDS[what]) > 1e-6:  # what rounding may do
                 raise QuotaSpentError(what, whose, limit, free_in)
-            taken[what, whose, one] = full_at
+            taken[key] = full_at
         self._full_at |= taken
         self._sweep(now)
 
@@ -85,7 +87,7 @@ class Quotas:
         for ago, asker in taken:
             for whose, one in asker.owners:
                 if limit := self._limits(what, whose, asker.server):
-                    key, at = (what, whose, one), now - ago
+                    key, at = (what, whose, one, asker.server), now - ago
                     self._full_at[key] = max(at, self._full_at.get(key, at)) + SECONDS[what] / limit
         self._sweep(now)
 

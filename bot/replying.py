@@ -12,6 +12,8 @@ from bot.channel import Sink
 from bot.manuscript import continued, visible
 from bot.memories import CHARS_PER_TOKEN, Lore
 from bot.modes import LAST_LINE, ONE_WORD, first_word, for_one_word, has_word, last_line
+from bot.rating import Rating
+from bot.rules import Checkpoint
 from engine.errors import AdapterError
 from engine.outcome import Generated
 from engine.prompt import Context, memory_text
@@ -37,9 +39,11 @@ def sized(sampling: SamplingParams, length: Length, window: int) -> SamplingPara
 
 class ReplyingChannel(BranchingChannel):
     async def _recent(self, extra: int = 0) -> tuple[Story, list[Turn]]:
-        """The story and its last turns: what the window holds, and before that what can be recalled."""
-        chars = self._fetched + MOST_PAST_CHARS + extra * CHARS_PER_TOKEN
-        return await self._story(), await self._store.recent(self.channel, chars)
+        """The story and its last turns: those that the window holds, and in the first of them also what stands before
+        it and can be recalled."""
+        chars = self._fetched + extra * CHARS_PER_TOKEN
+        story, turns = await self._story(), await self._store.recent(self.channel, chars)
+        return story, await self._pasts.before(self._store, self.channel, turns, chars + MOST_PAST_CHARS)
 
     def _check_style(self, name: str | None) -> None:
         """Raises `InputError` or `AdapterError` where a style pack is asked for that cannot be used."""
@@ -56,16 +60,17 @@ class ReplyingChannel(BranchingChannel):
         style: str | None = None,
     ) -> tuple[str, Generated, str | None]:
         """What the model writes behind `text`, which begins with these turns; how, and a notice for whoever asked."""
+        place = await self._rating.begin(story)
         context = await self._context(story, turns[0].chars_before if turns else 0, text)
-        seen = "\n".join((memory_text(context.pins, context.summary), context.text, context.note))
-        self._rules.require(seen, "the story so far")
-        lore = await self._lore()
-        if style is not None:
-            lore = replace(lore, style=style, style_file=self._styles.file(style))
+        lore = await self._lore(style)
+        rating = await self._lowest(story, context, lore)
+        begin, mature = turns[0].chars_before if turns else 0, rating is Rating.MATURE
+        self._require_context(context, begin, text, [turn.text for turn in turns], mature=mature)
         sampling = sized(self._sampling, length, self._worker.engine_info.block_size)
         if word := story.mode == ONE_WORD:
             sampling = for_one_word(sampling)
-        used, reply, generated = await self._stream_what_fits(context, lore, sampling, sink, word=word)
+        used, reply, generated = await self._stream_what_fits(context, lore, sampling, sink, rating, word=word)
+        await self._rating.still(place)
         notices = []
         waiting = [row for row in lore.lessons if row.id not in used.units and not self._upkeep.gave_up(row.id)]
         if waiting:
@@ -78,8 +83,21 @@ class ReplyingChannel(BranchingChannel):
             notices = [STOPPED if generated.finish_reason == "cancelled" else NOTHING]
         return reply, generated, " ".join(notices) or None
 
+    def _require_context(self, context: Context, begin: int, text: str, turns: Sequence[str], *, mature: bool) -> None:
+        """What the model is about to see passes the rules of today. Raises `RefusedError`."""
+        where, at = "the story so far", Checkpoint.CONTEXT
+        for seen in (memory_text(context.pins, context.summary), context.note):
+            self._rules.require(seen, where, at=at, mature=mature)
+        self._rules.require(
+            context.text, where, context.past[-self._rules.looks_back :], at=at, mature=mature, seam=False
+        )
+        self._rules.require_seams(turns, where, at=at, mature=mature)
+        if context.past:
+            begin += text.rfind(context.past, 0, len(text) - len(context.text))
+            self._rules.require_long(context.past, where, begin, at=at, mature=mature)
+
     async def _stream_what_fits(
-        self, context: Context, lore: Lore, sampling: SamplingParams, sink: Sink, *, word: bool
+        self, context: Context, lore: Lore, sampling: SamplingParams, sink: Sink, rating: Rating, *, word: bool
     ) -> tuple[Lore, str, Generated]:
         """The reply, and with what of the lore: without the units or the style that the weights refuse.
 
@@ -89,14 +107,14 @@ class ReplyingChannel(BranchingChannel):
         *attempts, bare = [replace(lore, units=units, style_file=file) for file in styles for units in (lore.units, {})]
         for fitting in attempts:
             with suppress(AdapterError):
-                return fitting, *await self._stream(context, fitting, sampling, sink, word=word)
-        return bare, *await self._stream(context, bare, sampling, sink, word=word)
+                return fitting, *await self._stream(context, fitting, sampling, sink, rating, word=word)
+        return bare, *await self._stream(context, bare, sampling, sink, rating, word=word)
 
     async def _stream(
-        self, context: Context, lore: Lore, sampling: SamplingParams, sink: Sink, *, word: bool
+        self, context: Context, lore: Lore, sampling: SamplingParams, sink: Sink, rating: Rating, *, word: bool
     ) -> tuple[str, Generated]:
         """With `word`, the reply is the first word that is written."""
-        rules = self._rules.stream(context.text)
+        rules = self._rules.stream(context.text, mature=rating is Rating.MATURE)
         passed = ""
         adapters = list(lore.units.values())
         job = self._worker.generate(
@@ -144,8 +162,4 @@ def watched(story: Story, sink: Sink) -> Sink:
 
 def shown(story: Story, before: str, text: str, reply: str) -> str:
     """What is shown of a member's text and the model's reply to it."""
-    if story.mode == LAST_LINE:
-        return last_line(text + reply)
-    if story.mode == ONE_WORD:
-        return last_line(before + text + reply)
-    return reply
+    return last_line(before + text + reply) if story.mode in (ONE_WORD, LAST_LINE) else reply

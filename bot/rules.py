@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 from bot.errors import RefusedError, StartError
@@ -20,10 +22,10 @@ from bot.vocabulary import MAX_TERM, Met, Vocabulary
 __all__ = ["OPERATORS", "Checkpoint", "ContentRules", "Refusal", "StreamRules", "TermList", "Together"]
 
 LOOK_BACK = 200  # characters before a text with which a term in it may have begun
+PART, KNOWN_PARTS = 2000, 200  # characters of a long text that are checked at once; parts whose outcome is kept
 MAX_HELD = 400  # characters that a stream holds back at most
 _PER_WORD = 10  # characters, for how far back a word may stand that is refused together with one in the text
-_OVER_THE_BORDER = 4  # words before a text in which a term of it may have begun
-_SENTENCE_ENDS = ".!?\u2026\"\u201d"
+_SENTENCE_ENDS = '.!?\u2026"\u201d'
 
 
 class Checkpoint(Enum):
@@ -61,6 +63,8 @@ class ContentRules:
             mature: [pair for pair in together if pair.first - refused and pair.second - refused]
             for mature, refused in self._refused.items()
         }
+        self._known = lru_cache(maxsize=KNOWN_PARTS)(self._check_part)
+        self._at_seam = lru_cache(maxsize=KNOWN_PARTS)(self._seam)
         self._widest = max((pair.within for pair in together), default=0) * _PER_WORD
 
     @classmethod
@@ -110,6 +114,34 @@ class ContentRules:
         if (refusal := self.check(text, before, mature=mature, seam=seam)) is not None:
             raise RefusedError(refusal.category, where)
 
+    def require_long(self, text: str, where: str, begin: int, *, at: Checkpoint, mature: bool = False) -> None:
+        """The same for a long text that is checked again and again while it grows; `begin` is its offset in the whole.
+
+        What was found in its parts is kept, so that only what is new takes time.
+        """
+        cuts = [0, *(cut - begin for cut in range(_ceiling(begin + 1), begin + len(text), PART)), len(text)]
+        for start, end in pairwise(cuts):
+            before = text[max(start - LOOK_BACK, 0) : start]
+            check = (
+                self._known if end - start == PART else self._check_part
+            )  # those at both ends change with each reply
+            if (refusal := check(text[start:end], before, mature)) is not None:
+                raise RefusedError(refusal.category, where)
+
+    def require_seams(self, messages: Sequence[str], where: str, *, at: Checkpoint, mature: bool = False) -> None:
+        """The same for what two messages, one behind the other, make of the halves of a word."""
+        for before, behind in pairwise(messages):
+            if (refusal := self._at_seam(before[-MAX_TERM:].rstrip(), behind[:MAX_TERM].lstrip(), mature)) is not None:
+                raise RefusedError(refusal.category, where)
+
+    def _seam(self, before: str, behind: str, mature: bool) -> Refusal | None:
+        met = [] if before[-1:] in _SENTENCE_ENDS else self._vocabulary.joined(before, behind)
+        category = self._judge(met, mature)
+        return None if category is None else Refusal(category)
+
+    def _check_part(self, text: str, before: str, mature: bool) -> Refusal | None:
+        return self.check(text, before, mature=mature, seam=False)
+
     def stream(self, before: str = "", where: str = "the reply", *, mature: bool = False) -> StreamRules:
         """For a reply that comes in pieces behind `before`."""
         return StreamRules(self, before, where, mature)
@@ -135,7 +167,8 @@ class ContentRules:
         earlier, tail = _tail(before, self._widest), _tail(before, LOOK_BACK)
         old = _shifted(self._vocabulary.find(earlier), -len(earlier.split()))
         new = _shifted(self._vocabulary.find(tail + text), -len(tail.split()))
-        mine = [met for met in new if met.at >= -_OVER_THE_BORDER]
+        known = set(_shifted(self._vocabulary.find(tail), -len(tail.split())))
+        mine = [met for met in new if met.at >= 0 or met not in known]  # in the text, or over its border
         for pair in self._pairs[mature]:
             for one, other in ((pair.first, pair.second), (pair.second, pair.first)):
                 places = [met.at for met in mine if met.list in one]
@@ -145,15 +178,19 @@ class ContentRules:
         return None
 
 
+def _ceiling(offset: int) -> int:
+    """The next offset at which a part of a long text ends."""
+    return -(-offset // PART) * PART
+
+
 class StreamRules:
     """Lets through what can no longer become part of a refused term, and so lags a word or two behind."""
 
     def __init__(self, rules: ContentRules, before: str, where: str, mature: bool = False) -> None:
         self._rules, self._where, self._mature = rules, where, mature
         self._kept = rules.looks_back
-        self._before = before[-self._kept :]
-        self._held = ""
-        self._begun = False  # whether anything was given out
+        self._before = self._earlier = before[-self._kept :]
+        self._given = self._held = ""
 
     def push(self, piece: str) -> str:
         """The text that may be shown now, behind what was given out before; possibly none. Raises `RefusedError`."""
@@ -173,9 +210,10 @@ class StreamRules:
         return self._release(len(self._held))
 
     def _require(self, text: str) -> None:
-        self._rules.require(
-            text, self._where, self._before, at=Checkpoint.OUTPUT, mature=self._mature, seam=not self._begun
-        )
+        at, mature = Checkpoint.OUTPUT, self._mature
+        self._rules.require(text, self._where, self._before, at=at, mature=mature, seam=False)
+        if len(self._given) < MAX_TERM:  # it may be the other half of what the message before began
+            self._rules.require_seams((self._earlier, self._given + text), self._where, at=at, mature=mature)
 
     def _safe(self, finished: int) -> int:
         cut = finished
@@ -188,7 +226,7 @@ class StreamRules:
     def _release(self, cut: int) -> str:
         given, self._held = self._held[:cut], self._held[cut:]
         self._before = (self._before + given)[-self._kept :]
-        self._begun = self._begun or bool(given.strip())
+        self._given = self._given if len(self._given) >= MAX_TERM else self._given + given
         return given
 
 

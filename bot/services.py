@@ -7,18 +7,21 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from weakref import WeakValueDictionary
 
+from bot.backups import BackupClock
+from bot.breaker import Breaker
 from bot.dials import Dials
 from bot.health import Health, Uptime, resident, size
 from bot.logs import Troubles
 from bot.meter import Tally
 from bot.metrics import Metrics
+from bot.past import Pasts
 from bot.quotas import Quotas, limits_of, taught_today
 from bot.rules import ContentRules
 from bot.session import ChannelSession
@@ -29,8 +32,10 @@ from engine.errors import EngineError
 from engine.folder import default_weights
 from engine.generation import Engine
 from engine.sampling import SamplingParams
+from engine.signature import check_signature
 from engine.worker import Worker
 from memory import GUILD, Author, Removed, Store, StoreError
+from memory.backups import Backups
 
 log = logging.getLogger(__name__)
 
@@ -58,15 +63,20 @@ class Services:
     ) -> None:
         self.settings, self.store, self.worker, self.rules = settings, store, worker, rules
         self.notices = list(notices)  # sentences for the operator about how this start went
-        self.shelf = WeightsShelf(store, worker, own=settings.data_dir / "weights", incoming=settings.arrivals)
+        self.shelf = WeightsShelf(
+            store, worker, own=settings.data_dir / "weights", incoming=settings.arrivals, keys=settings.weights_keys
+        )
         self.styles = StyleShelf(worker, own=settings.data_dir / "styles")
         self.dials = Dials(store, settings, sampling)
+        self.breaker = Breaker()
         self.metrics: Metrics | None = None
+        self.backups = BackupClock(Backups(store, kept=settings.backup_copies), every=settings.backup_hours)
         self.tally = tally or Tally()
         self.quotas = quotas or Quotas(limits_of(settings, self.dials.limit))
+        self._pasts = Pasts()
         self._clock, self._awake = clock, clock()
         self.age_restricted: Callable[[int], bool] = lambda channel: False  # a channel of Discord's, as it is now
-        self._uptime, self.troubles = Uptime(), Troubles()
+        self._uptime, self.troubles = Uptime(), Troubles(settings.secrets)
         self.troubles.attach()
         # Whoever still holds a session gets that one again, so that a channel never has two locks.
         self._sessions: WeakValueDictionary[int, ChannelSession] = WeakValueDictionary()
@@ -101,6 +111,8 @@ class Services:
             if settings.metrics_port is not None:
                 services.metrics = await Metrics.open(services.health, settings.metrics_port)
             services.worker.start()
+            services.backups.start()
+            await services.note_acts("begins")
         except BaseException:
             await services.close()
             raise
@@ -108,6 +120,7 @@ class Services:
 
     async def close(self, *, drain: bool = True) -> None:
         """Ends the engine after what waits (`drain`), or at once with what was written so far; then the store."""
+        await self.backups.close()
         if self.metrics is not None:
             await self.metrics.close()
         await self.worker.close(drain=drain)
@@ -119,6 +132,7 @@ class Services:
             for task in late:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
+        await self.note_acts("ends")
         await self.store.close()
         self.troubles.detach()
 
@@ -143,6 +157,7 @@ class Services:
                 rules=self.rules,
                 styles=self.styles,
                 quotas=self.quotas,
+                pasts=self._pasts,
                 sampling=partial(self.dials.sampling, channel, guild),
                 spawn=partial(self._spawn, channel),
                 clock=self._clock,
@@ -161,15 +176,23 @@ class Services:
     async def forget_person(self, person: Author) -> Removed:
         """Removes all that a person has left, in every channel, and what was made of it, also what is being made now.
 
-        Waits for the replies that are being written in their channels; the next ones there wait for it.
+        Waits for the replies that are being written in their channels; the next ones there wait for it. Backups are
+        cleansed too; `StoreError` where one cannot be now, which is tried again until it is done.
         """
         async with self._forgetting, AsyncExitStack() as still:  # one at a time, or two would wait for each other
             for channel in await self.store.channels_of(person.id):
                 if (session := self._sessions.get(channel)) is not None:
                     await still.enter_async_context(session.still())
             gone = await self.store.delete_author(person.id)
-            await self.store.audit(person.id, None, "privacy.delete", f"{gone.turns} turns, {gone.lessons} lessons")
+            self._pasts.forget()
+        await self.backups.cleanse()
         return gone
+
+    async def note_acts(self, when: str) -> None:
+        """Writes into the log where the audit log ends: `python -m memory audit verify --end` compares it."""
+        with suppress(StoreError):
+            if (end := await self.store.audit_end()) is not None:
+                log.info("the audit log %s at act %d, %s", when, end.row, end.hash)
 
     async def idle(self) -> None:
         """Waits until no work in the background is left."""
@@ -223,9 +246,16 @@ async def _load(settings: Settings, store: Store) -> tuple[Engine, list[str]]:
     remembered = await store.setting("process", "weights")
     if settings.weights is None and remembered is not None:
         try:
-            return await asyncio.to_thread(Engine.load, Path(remembered)), []
+            return await asyncio.to_thread(_read, Path(remembered), settings), []
         except EngineError as error:
             log.warning("the weights activated last cannot be loaded: %s", error)
             notice = f"The weights activated last cannot be loaded, so the bundled ones serve: {error}"
-            return await asyncio.to_thread(Engine.load, default_weights()), [notice]
-    return await asyncio.to_thread(Engine.load, settings.weights or default_weights()), []
+            return await asyncio.to_thread(_read, default_weights(), settings), [notice]
+    return await asyncio.to_thread(_read, settings.weights or default_weights(), settings), []
+
+
+def _read(folder: Path, settings: Settings) -> Engine:
+    """The weights of a folder, signed where the operator asks for that. Blocks; for a thread."""
+    if settings.weights_keys:
+        check_signature(folder, settings.weights_keys)
+    return Engine.load(folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.branching import Tries
 from bot.channel import Sink
@@ -12,7 +12,17 @@ from bot.errors import InputError
 from bot.exports import Form, exported, file_name
 from bot.manuscript import MAX_TITLE, as_choices, behind, in_turns, manuscript, typed, visible
 from bot.memories import MAX_KEY, MAX_KEYS, MAX_LESSON, MAX_PIN
-from bot.modes import FREE, LAST_LINE, ONE_WORD, ROUND_ROBIN, covered, one_word, plays_alone, require_another
+from bot.modes import (
+    FREE,
+    LAST_LINE,
+    MAX_LINE,
+    ONE_WORD,
+    ROUND_ROBIN,
+    last_line,
+    one_word,
+    plays_alone,
+    require_another,
+)
 from bot.rating import Rating
 from bot.replying import Length, ReplyingChannel, shown, watched
 from bot.sharing import SEALED
@@ -64,6 +74,11 @@ class ChannelSession(ReplyingChannel):
         premise = typed(premise, what="The premise") if visible(premise).strip() else ""
         self._rules.require(f"{title}\n{premise}", mature=rating is Rating.MATURE)
         return title, premise
+
+    async def require_startable(self, title: str, premise: str, minutes: float | None) -> None:
+        """Raises what `start` would raise now."""
+        patience_of(minutes)
+        self.checked(title, premise, await self._rating.begin())
 
     async def start(
         self, title: str, premise: str, author: Author, mode: Mode = FREE, minutes: float | None = None
@@ -206,8 +221,10 @@ class ChannelSession(ReplyingChannel):
 
     async def tail(self, max_chars: int) -> list[Turn]:
         """The last turns of the story as members may see them, whole ones; none without a story."""
-        turns = await self._store.recent(self.channel, max_chars)
-        return covered(turns[-1:]) if await self.sealed() else turns
+        if not await self.sealed():
+            return await self._store.recent(self.channel, max_chars)
+        turns = await self._store.recent(self.channel, MAX_LINE)
+        return [replace(turn, text=last_line("".join(one.text for one in turns))) for turn in turns[-1:]]
 
     async def export(self, form: Form = "markdown", story: int | None = None) -> tuple[str, bytes]:
         """The whole story under way, or any of the channel's, as a file's name and content.

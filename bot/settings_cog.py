@@ -8,12 +8,14 @@ from discord.ext import commands
 from bot.dials import PRESETS, shown
 from bot.errors import InputError
 from bot.gate import Gate, Interaction, Options, author, command, group, scope, server_of
+from bot.rating import MATURE_ON
 from bot.upkeep import scope as channel_scope
 
 Where = Literal["channel", "server"]
 Name = Literal["temperature", "top_p", "top_k", "repetition_penalty", "length",
                "requests_per_member", "requests_per_channel", "daily_lessons_per_member"]  # fmt: skip
 Preset = Literal["steady", "wild", "default"]
+OFF = "are general in all of this server; what was written as mature rests meanwhile, and nothing of it is lost"
 PLACE = "Where it holds: in this channel, or in the server's channels that chose nothing"
 AT = {"channel": "in this channel", "server": "in this server's channels that chose nothing"}
 
@@ -61,6 +63,15 @@ class SettingsCog(commands.Cog):
     async def clear(self, interaction: Interaction, where: Where = "channel") -> None:
         await self.gate.services.dials.clear(self._place(interaction, where), author(interaction))
         await self.gate.say(interaction, f"What was chosen {AT[where]} is forgotten: /settings show says what holds.")
+
+    @command("settings.mature", "mature", "Whether stories may be mature in age-restricted channels", settings)
+    @app_commands.describe(state="Only with weights that are rated mature; everywhere else all stays general")
+    async def mature(self, interaction: Interaction, state: Literal["on", "off"]) -> None:
+        guild, actor = server_of(interaction), author(interaction)
+        await self.gate.services.store.set_setting(scope(guild), MATURE_ON, "on" if state == "on" else None)
+        await self.gate.services.store.audit(actor.id, interaction.channel_id, "settings.mature", state)
+        holds = "may be mature in age-restricted channels, with weights that are rated so" if state == "on" else OFF
+        await self.gate.say(interaction, f"From now on stories {holds}.")
 
     def _place(self, interaction: Interaction, where: Where) -> str:
         if where == "server":

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from bot.errors import InputError
+from bot.host_paths import without_paths
 from bot.intake import NAME, require_name, take_in, throw_away
-from engine.errors import EngineError
+from engine.contents import plain_name
+from engine.errors import EngineError, TokenizerError, WeightsError
 from engine.folder import BUNDLED, read_card, read_config
 from engine.outcome import EngineInfo
+from engine.signature import check_signature
 from engine.worker import Worker
 from memory import Author, Store
 
@@ -35,10 +38,21 @@ class WeightsShelf:
     """Folders of weights: the bundled ones, and the operator's `own`."""
 
     def __init__(
-        self, store: Store, worker: Worker, *, own: Path, incoming: Path | None = None, bundled: Path = BUNDLED
+        self,
+        store: Store,
+        worker: Worker,
+        *,
+        own: Path,
+        incoming: Path | None = None,
+        bundled: Path = BUNDLED,
+        keys: Collection[str] = (),
     ) -> None:
-        """`incoming`: where the operator puts folders that may be added by name."""
-        self._store, self._worker = store, worker
+        """
+        Args:
+            incoming: where the operator puts folders that may be added by name.
+            keys: public keys, of which one has to vouch for weights that are added or activated; none: nobody has to.
+        """
+        self._store, self._worker, self._keys = store, worker, frozenset(keys)
         self._own, self._incoming = own, incoming
         self._places = (bundled, own)
         self._lock = asyncio.Lock()
@@ -46,13 +60,13 @@ class WeightsShelf:
     def list(self) -> list[ShelfEntry]:
         """All of them, by name; the active one too where it lies elsewhere."""
         active = self._worker.engine_info.folder.resolve()
-        folders = [folder for place in self._places if place.is_dir() for folder in sorted(place.iterdir())]
+        folders = [folder for place in self._places for folder in _folders(place)]
         folders = [each for each in folders if (each / "config.json").is_file() and not each.name.startswith(".")]
         if active not in [folder.resolve() for folder in folders]:
             folders.insert(0, self._worker.engine_info.folder)
         entries: dict[str, ShelfEntry] = {}
         for folder in folders:
-            name = folder.name
+            name = plain_name(folder)
             while name in entries:
                 name += "'"
             entries[name] = _entry(name, folder, active=folder.resolve() == active)
@@ -94,8 +108,7 @@ class WeightsShelf:
     def arrival(self, name: str) -> Path:
         """Raises `InputError` for a name that is none of these."""
         if self._incoming is None or name not in self.arrivals():
-            where = f" in {self._incoming}" if self._incoming else ""
-            raise InputError(f"There is no folder of that name{where}: the operator puts folders of weights there.")
+            raise InputError("There is no folder of that name among the arrivals: the operator puts weights there.")
         return self._incoming / name
 
     async def add(self, name: str, source: Path, actor: Author) -> ShelfEntry:
@@ -104,9 +117,9 @@ class WeightsShelf:
 
     async def _add(self, name: str, source: Path, actor: Author) -> ShelfEntry:
         async with self._lock:
-            if name in [entry.name for entry in self.list()] or (self._own / name).exists():
+            if name in [entry.name for entry in self.list()] or name in map(plain_name, _folders(self._own)):
                 raise InputError(f"There are weights of that name already: choose another than {name}.")
-            await asyncio.to_thread(take_in, source, self._own, name)
+            await asyncio.to_thread(take_in, source, self._own, name, keys=self._keys)
             await self._store.audit(actor.id, None, "weights.add", name)
         return self.entry(name)
 
@@ -138,7 +151,12 @@ class WeightsShelf:
     async def _change(self, folder: Path, actor: Author, action: str) -> EngineInfo:
         async with self._lock:
             before = self._worker.engine_info.folder
-            info = await self._worker.swap(folder).result()
+            try:
+                if self._keys:
+                    await asyncio.to_thread(check_signature, folder, self._keys)
+                info = await self._worker.swap(folder).result()
+            except (WeightsError, TokenizerError) as error:
+                raise type(error)(without_paths(str(error), folder.parent, *self._places)) from error
             await self._store.set_setting(SCOPE, BEFORE, _absolute(before))
             await self._store.set_setting(SCOPE, CURRENT, _absolute(folder))
             await self._store.audit(actor.id, None, action, info.name)
@@ -157,7 +175,11 @@ def _entry(name: str, folder: Path, *, active: bool) -> ShelfEntry:
         problem = f"{', '.join(missing)} is missing: copy the folder again." if missing else None
         return ShelfEntry(name, folder, active, read_card(folder), problem)
     except EngineError as error:
-        return ShelfEntry(name, folder, active, {}, str(error))
+        return ShelfEntry(name, folder, active, {}, without_paths(str(error), folder.parent))
+
+
+def _folders(place: Path) -> list[Path]:
+    return sorted(place.iterdir()) if place.is_dir() else []
 
 
 def _absolute(folder: Path) -> str:

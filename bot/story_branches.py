@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import logging
 
 import discord
 from discord import app_commands
@@ -10,11 +11,16 @@ from bot.branch_picture import picture
 from bot.branch_tree import tree_lines
 from bot.errors import InputError
 from bot.gate import Interaction, Options, author, command
+from bot.modes import LAST_LINE
 from bot.output import line
+from bot.session import ChannelSession
 from bot.story_front import AFTER_MOVE, AFTER_REPLY, STORY, StoryFront
+from bot.streaming import NO_MENTIONS, describe
 from bot.views import MAX_INPUT, TurnModal, controls
 from bot.wording import NO_STORIES, short, story_about, twig_line, written_by
-from memory import Turn
+from memory import Story, Turn
+
+log = logging.getLogger(__name__)
 
 LISTED = 25  # stories
 ENDS = 8  # of branches, in words
@@ -33,7 +39,7 @@ class BranchCommands(StoryFront):
     @app_commands.describe(number="Which one; the oldest is 1")
     async def pick(self, interaction: Interaction, number: int) -> None:
         place, session = self.gate.place(interaction), self._session(interaction)
-        tries = await session.pick(number)
+        tries = await session.pick(number, by=author(interaction))
         lead = [f"-# {line(author(interaction).name, 60)} chose try {tries.number} of {len(tries.turns)}:"]
         await self._post(session, place, lead, tries.turn.text, AFTER_REPLY, tries=True)
 
@@ -54,7 +60,7 @@ class BranchCommands(StoryFront):
             raise InputError("The story has moved on since: use the buttons under its latest reply.")
         if not 0 <= before.index + by < len(before.turns):
             raise InputError("There is no further try on that side: /story retry writes another.")
-        tries = await session.pick(before.number + by, of=of)
+        tries = await session.pick(before.number + by, of=of, by=author(interaction))
         buttons = controls(tries.turn.id, *AFTER_REPLY, tries=(tries.number, len(tries.turns)))
         if not await self._swap(interaction, before.turn.text, tries.turn.text, buttons):
             lead = [f"-# {line(author(interaction).name, 60)} chose try {tries.number} of {len(tries.turns)}:"]
@@ -93,7 +99,7 @@ class BranchCommands(StoryFront):
     @app_commands.describe(turn="Its number in /story tree, or words of it")
     async def branch(self, interaction: Interaction, turn: int) -> None:
         place, session = self.gate.place(interaction), self._session(interaction)
-        found = await session.branch(turn)
+        found = await session.branch(turn, author(interaction))
         lead = [f"-# {line(author(interaction).name, 60)} went to turn {turn}, and the story goes on from it:"]
         await self._post(session, place, lead, found.text, AFTER_MOVE, tries=True)
 
@@ -133,9 +139,24 @@ class BranchCommands(StoryFront):
         before = await self._segments(session)
         story = await session.finish()
         told = f"**{line(story.title, 200)}** ends here: {line(story_about(story), 100)}."
-        await place.send(f"{told}\n-# /story export gives you its text, /story resume takes it up again.", None)
+        told += "\n-# /story export gives you its text, /story resume takes it up again."
+        if story.mode == LAST_LINE:
+            await self._reveal(interaction, session, story, told)
+        else:
+            await place.send(told, None)
         if before:
             await self._strip(session, before[0])
+
+    async def _reveal(self, interaction: Interaction, session: ChannelSession, story: Story, told: str) -> None:
+        """What nobody has seen as a whole, for everybody in the channel."""
+        name, content = await session.export("markdown", story.id)
+        place = self.gate.place(interaction)
+        try:
+            file = discord.File(io.BytesIO(content), name)
+            await place.channel.send(told, file=file, allowed_mentions=NO_MENTIONS)
+        except (discord.HTTPException, OSError) as error:  # files may not be sent here
+            log.info("a story was not sent as a file: %s", describe(error))
+            await place.send(told, None)
 
     @command("story.resume", "resume", "Takes up an earlier story of this channel where it stood", STORY)
     @app_commands.describe(story="Its number in /story list, or words of its title")

@@ -3,14 +3,21 @@
 import asyncio
 import io
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 import discord
 
+from bot.errors import InputError
 from bot.gate import KNOWN_ERRORS, Gate, Interaction, group
+from bot.host_paths import without_paths
+from bot.next_line import parted, says_next, with_foot
 from bot.output import LIMIT, harmless, units
 from bot.session import ChannelSession, Reply, Sink
-from bot.streaming import NO_MENTIONS, ChannelPlace, MessageStream, describe
+from bot.sharing import Standing
+from bot.streaming import NO_MENTIONS, ChannelPlace, MessageStream, PlaceLostError, describe
+from bot.turns import at_turn
 from bot.views import controls, stop_button
 
 log = logging.getLogger(__name__)
@@ -20,6 +27,8 @@ CONTROLS = "controls"  # a channel's setting: the message that has the buttons, 
 REMEMBERED = 20  # of these messages
 AFTER_REPLY = ("continue", "retry", "undo")
 AFTER_MOVE = ("continue", "undo", "redo")
+COVER = "-# Covered until the story is finished."
+UNKNOWN_MEMBER = 10007
 
 
 class StoryFront:
@@ -37,6 +46,7 @@ class StoryFront:
         run: Callable[[ChannelSession, Sink], Awaitable[Reply]],
     ) -> None:
         """Streams a reply into the channel; where it fails, nothing of it stays."""
+        await self._standing(self._session(interaction), asking=interaction.user.id)
         notice = await self._stream(self._session(interaction), self.gate.place(interaction), lead, run)
         if notice:
             await self.gate.say(interaction, notice)
@@ -95,6 +105,7 @@ class StoryFront:
 
     async def _enthrone(self, session: ChannelSession, stream: MessageStream, view: discord.ui.View) -> None:
         """These buttons under a message that is now the story's end, and none any more under the one before."""
+        await stream.sign(says_next(await self._standing(session), time.time()))
         if stream.last is None:
             return
         before = await self._segments(session)
@@ -106,7 +117,8 @@ class StoryFront:
 
     def _place_of(self, session: ChannelSession) -> ChannelPlace:
         """The channel, for what comes without anybody's asking."""
-        return ChannelPlace(self.gate.bot.get_partial_messageable(session.channel, guild_id=session.guild))
+        channel = self.gate.bot.get_partial_messageable(session.channel, guild_id=session.guild)
+        return ChannelPlace(channel, self.gate.services.breaker)
 
     async def _segments(self, session: ChannelSession) -> list[int]:
         """The messages that have had the story's buttons, first the one that has them."""
@@ -114,16 +126,88 @@ class StoryFront:
         return [int(message) for message in (stored or "").split()]
 
     async def _strip(self, session: ChannelSession, message: int) -> None:
-        channel = self.gate.bot.get_partial_messageable(session.channel, guild_id=session.guild)
+        """Takes its buttons from what was the story's end; where only the last line is to be seen, its text too."""
+        old = self._message(session, message)
+        sealed = await session.sealed()
         try:
-            await channel.get_partial_message(message).edit(view=None)
+            if sealed:
+                await old.edit(content=COVER, view=None, allowed_mentions=NO_MENTIONS)
+            else:
+                await old.edit(view=None)
         except (discord.HTTPException, OSError) as error:
             log.info("old buttons stay: %s", describe(error))
+            if sealed:
+                await self._remove(old)
+
+    async def _remove(self, message: discord.PartialMessage) -> None:
+        try:
+            await message.delete()
+        except (discord.HTTPException, OSError) as error:
+            log.info("nor did the message go: %s", describe(error))
+
+    def _message(self, session: ChannelSession, message: int) -> discord.PartialMessage:
+        channel = self.gate.bot.get_partial_messageable(session.channel, guild_id=session.guild)
+        return channel.get_partial_message(message)
+
+    # Who is next
+
+    async def _standing(self, session: ChannelSession, asking: int | None = None) -> Standing | None:
+        """How the story is shared now, after whoever was at turn and has left the server has left the table too."""
+        standing = await session.standing()
+        while standing is not None and (first := at_turn(standing.table)) is not None:
+            if first.id == asking or await self._is_here(session, first.id):
+                break
+            with suppress(InputError):  # somebody else has seen it too
+                await session.leave(first.id)
+            standing = await session.standing()
+        if standing is not None:
+            self._watch(session, standing.wait)
+        return standing
+
+    async def _is_here(self, session: ChannelSession, member: int) -> bool:
+        """Whether somebody is in the session's server, as far as that can be known; without the intent for members
+        nobody says when they leave, so that it is asked."""
+        guild = None if session.guild is None else self.gate.bot.get_guild(session.guild)
+        if guild is None:
+            return True
+        try:
+            await guild.fetch_member(member)
+        except discord.NotFound as error:
+            return error.code != UNKNOWN_MEMBER
+        except (discord.HTTPException, OSError) as error:
+            log.info("a member was not looked for: %s", describe(error))
+        return True
+
+    def _watch(self, session: ChannelSession, wait: float | None) -> None:
+        """Hears when a turn will be handed on by itself, in so many seconds."""
+
+    async def _restate(self, session: ChannelSession) -> str:
+        """The line under the story's end says anew who is next; gives that line."""
+        foot = says_next(await self._standing(session), time.time())
+        segments = await self._segments(session)
+        if not segments:
+            return foot
+        message = self._message(session, segments[0])
+        try:
+            shown = await message.fetch()
+            content = with_foot(shown.content, foot)
+            if content == shown.content:
+                return foot
+            if content is not None:
+                await message.edit(content=content, allowed_mentions=NO_MENTIONS)
+                return foot
+        except (discord.HTTPException, OSError) as error:
+            log.info("a line under a reply stays: %s", describe(error))
+        # That message has gone, is full, or may be changed no more: another one says it.
+        with suppress(PlaceLostError):
+            await self._post(session, self._place_of(session), ["-# The story goes on."], "", AFTER_MOVE)
+        return foot
 
     async def _swap(self, interaction: Interaction, old: str, new: str, view: discord.ui.View) -> bool:
         """Puts a text in the place of the one that the message of the button ends with; False where that cannot be."""
-        shown = interaction.message.content if interaction.message is not None else ""
-        content = swapped(shown, old, new)
+        shown, foot = parted(interaction.message.content if interaction.message is not None else "")
+        text = swapped(shown, old, new)
+        content = None if text is None else with_foot(text, foot)
         if content is None:
             return False
         try:
@@ -140,7 +224,7 @@ class StoryFront:
         except KNOWN_ERRORS as error:
             log.info("a form was refused: %s", type(error).__name__)
             file = discord.File(io.BytesIO(text.encode("utf-8", "replace")), "text.txt") if text.strip() else None
-            await self.gate.say(interaction, str(error), file=file)
+            await self.gate.say(interaction, without_paths(str(error)), file=file)
 
 
 def swapped(shown: str, old: str, new: str) -> str | None:

@@ -101,6 +101,7 @@ class VoteCommands(StoryFront):
     @app_commands.describe(seconds="How long the vote is open")
     async def vote(self, interaction: Interaction, seconds: app_commands.Range[int, 5, 3600] = SECONDS) -> None:
         place, session, who = self.gate.place(interaction), self._session(interaction), author(interaction)
+        await self._standing(session, asking=who.id)
         lead = [f"-# {line(who.name, 60)} asks how it goes on; the vote is open for {seconds} s."]
         stream = MessageStream(place, lead, writing=stop_button, lost=session.stop)
         with self.gate.writing(session):

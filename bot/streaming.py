@@ -10,7 +10,8 @@ from typing import Any, Protocol
 import discord
 
 from bot import pace
-from bot.errors import BotError
+from bot.breaker import Breaker, asking
+from bot.errors import BotError, HeldBackError
 from bot.output import LIMIT, story_messages, units
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,8 @@ FIRST_PAUSE = 0.25  # before the first message: what fails at once, or comes at 
 UNKNOWN_MESSAGE, TOO_OLD, INVALID_TOKEN, UNKNOWN_WEBHOOK = 10008, 30046, 50027, 10015
 _REPLACEABLE = {UNKNOWN_MESSAGE, TOO_OLD, INVALID_TOKEN, UNKNOWN_WEBHOOK}
 NO_MENTIONS = discord.AllowedMentions.none()
+_LOST = "I can no longer write here, so this was not kept in the story."
+_UNTAKEN = "Discord did not take what I wrote, so it was not kept in the story: try again in a minute."
 _NOTHING = "-# Nothing came to mind. Try again, or add a sentence."
 
 
@@ -54,16 +57,19 @@ class Place(Protocol):
 class ChannelPlace:
     """Ordinary messages of a channel."""
 
-    def __init__(self, channel: discord.abc.Messageable) -> None:
-        self.channel = channel
+    def __init__(self, channel: discord.abc.Messageable, breaker: Breaker | None = None) -> None:
+        self.channel, self._breaker = channel, breaker
+        self._path = f"/channels/{getattr(channel, 'id', 0)}"
 
     async def send(self, content: str, view: discord.ui.View | None) -> Posted:
         shown: dict[str, Any] = {} if view is None else {"view": view}
-        message = await self.channel.send(content, suppress_embeds=True, allowed_mentions=NO_MENTIONS, **shown)
-        return _ChannelMessage(message)
+        async with asking(self._breaker, "POST", f"{self._path}/messages"):
+            message = await self.channel.send(content, suppress_embeds=True, allowed_mentions=NO_MENTIONS, **shown)
+        return _ChannelMessage(message, self._breaker)
 
     async def typing(self) -> None:
-        await self.channel.typing()
+        async with asking(self._breaker, "POST", f"{self._path}/typing"):
+            await self.channel.typing()
 
     def pause(self, fixed: float) -> float:
         http, channel = self.channel._state.http, getattr(self.channel, "id", 0)
@@ -71,18 +77,24 @@ class ChannelPlace:
 
 
 class _ChannelMessage:
-    def __init__(self, message: discord.Message) -> None:
-        self.message = message
+    def __init__(self, message: discord.Message, breaker: Breaker | None = None) -> None:
+        self.message, self._breaker = message, breaker
 
     @property
     def id(self) -> int:
         return self.message.id
 
+    @property
+    def _path(self) -> str:
+        return f"/channels/{self.message.channel.id}/messages/{self.message.id}"
+
     async def edit(self, *, content: str, view: discord.ui.View | None) -> object:
-        return await self.message.edit(content=content, view=view, allowed_mentions=NO_MENTIONS)
+        async with asking(self._breaker, "PATCH", self._path):
+            return await self.message.edit(content=content, view=view, allowed_mentions=NO_MENTIONS)
 
     async def delete(self) -> None:
-        await self.message.delete()
+        async with asking(self._breaker, "DELETE", self._path):
+            await self.message.delete()
 
 
 class AnswerPlace:
@@ -181,6 +193,20 @@ class MessageStream:
     def last(self) -> Posted | None:
         """The last message of the reply."""
         return self._posted[-1] if self._posted else None
+
+    async def sign(self, foot: str) -> None:
+        """A line under the finished reply, for `crown` to show; where it has no room there, a message of its own."""
+        if not foot or not self._posted:
+            return
+        content, stoppable = self._shown[-1]
+        if units(content) + units(foot) < LIMIT:
+            self._shown[-1] = (f"{content}\n{foot}", stoppable)
+            return
+        try:
+            self._posted.append(await self._place.send(foot, None))
+            self._shown.append((foot, False))
+        except (discord.HTTPException, OSError) as error:
+            log.info("no line under a reply: %s", describe(error))
 
     async def crown(self, view: discord.ui.View) -> bool:
         """Puts buttons under the finished reply; False where that failed, which costs nothing but them."""
@@ -290,7 +316,8 @@ class MessageStream:
 
     def _fail(self, error: Exception) -> PlaceLostError:
         log.info("a reply has no place any more: %s", describe(error))
-        self._failure = PlaceLostError("I can no longer write here, so this was not kept in the story.")
+        told = str(error) if isinstance(error, HeldBackError) else _LOST if _is_final(error) else _UNTAKEN
+        self._failure = PlaceLostError(told)
         if self._lost is not None:
             self._lost()
         return self._failure
@@ -326,7 +353,9 @@ async def _set_within(event: asyncio.Event, seconds: float) -> bool:
 
 def _is_final(error: Exception) -> bool:
     """Whether asking again is useless: an expired interaction, an archived thread, text that is moderated."""
-    return isinstance(error, discord.HTTPException) and 400 <= error.status < 500 and error.status != 429
+    if isinstance(error, discord.HTTPException):
+        return 400 <= error.status < 500 and error.status != 429
+    return isinstance(error, HeldBackError)
 
 
 async def _discard(posted: Posted) -> None:

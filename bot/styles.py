@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.errors import InputError
+from bot.host_paths import without_paths
+from bot.rating import Rating, rated
 from engine.errors import AdapterError
 from engine.folder import BUNDLED
 from engine.pack import PackCard, read_card
@@ -40,13 +42,23 @@ class StyleShelf:
         files = (place / f"{name}{ENDING}" for place in reversed(self._places))
         return next((file for file in files if file.is_file()), None)
 
+    def rating(self, file: Path) -> Rating:
+        """What the pack says of itself; one that cannot be read is not used in any case."""
+        try:
+            return rated(read_card(file).rating)
+        except AdapterError:
+            return Rating.GENERAL
+
     def check(self, name: str) -> StyleEntry:
         """The pack of that name, ready to be used. Raises `InputError`, `AdapterError`."""
         entries = {entry.name: entry for entry in self.list()}
         if name not in entries:
             known = f"choose one of {', '.join(entries)}" if entries else "there are none on this host"
             raise InputError(f"There is no style pack of that name: {known}.")
-        self._worker.check_style(entries[name].file)
+        try:
+            self._worker.check_style(entries[name].file)
+        except AdapterError as error:
+            raise AdapterError(self._told(error)) from error
         return entries[name]
 
     def problem(self, name: str) -> str | None:
@@ -60,7 +72,10 @@ class StyleShelf:
         try:
             card = read_card(file)
         except AdapterError as error:
-            return StyleEntry(name, file, None, str(error))
+            return StyleEntry(name, file, None, self._told(error))
         if card.base_id == self._worker.engine_info.base_id:
             return StyleEntry(name, file, card, None)
         return StyleEntry(name, file, card, f"The style pack {name} was trained for other base weights than these.")
+
+    def _told(self, error: AdapterError) -> str:
+        return without_paths(str(error), *self._places)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from bot.desk import Command, Desk
 from bot.errors import InputError
 from bot.manuscript import MAX_TITLE, typed
-from bot.replying import LENGTHS
+from bot.modes import FREE, mode_of
+from bot.replying import LENGTHS, Length
 from bot.session import Reply
 from bot.terminal_house import PRIVACY, SETTINGS, STATUS, WEIGHTS
 from bot.terminal_memory import MEMORY, STYLE, TEACH
 from bot.terminal_story import FILES, TREE
-from bot.wording import short
+from bot.terminal_together import TOGETHER, tell_next, writer
+from bot.wording import passages, short
 
 SHOWN = 2000  # characters of the story that /show gives
 REMEMBERED = 300  # characters of it that a start gives
@@ -67,29 +69,41 @@ async def _turn(desk: Desk, text: str) -> None:
     text = typed(text, what="Your text")
     if await desk.session.story() is None:
         await desk.session.start(" ".join(text.split()[:UNTITLED])[:MAX_TITLE], "", desk.author)
-    _told(desk, await desk.session.write(text, desk.author, desk.reply_sink()))
+    await _told(desk, await desk.session.write(text, await writer(desk), desk.reply_sink()))
 
 
-def _told(desk: Desk, reply: Reply) -> None:
+async def _told(desk: Desk, reply: Reply) -> None:
     if reply.notice is not None:
         desk.screen.hint(reply.notice)
+    await tell_next(desk)
 
 
 async def _start(desk: Desk, rest: str) -> None:
-    title, _, premise = rest.partition("|")
-    story = await desk.session.start(title, premise, desk.author)
+    title, premise, mode = (part.strip() for part in [*rest.split("|", 2), "", ""][:3])
+    story = await desk.session.start(title, premise, desk.author, mode_of(mode) if mode else FREE)
     desk.screen.say(f"{story.title} begins." + (f" {story.premise}" if story.premise else ""))
+    await tell_next(desk)
 
 
 async def _continue(desk: Desk, rest: str) -> None:
-    length = next((length for length in LENGTHS if length == (rest.lower() or "medium")), None)
-    if length is None:
-        raise InputError(f"There is no such length: choose one of {', '.join(LENGTHS)}.")
-    _told(desk, await desk.session.write(None, desk.author, desk.reply_sink(), length))
+    length, style = _asked(rest)
+    await _told(desk, await desk.session.write(None, await writer(desk), desk.reply_sink(), length, style))
 
 
 async def _retry(desk: Desk, rest: str) -> None:
-    _told(desk, await desk.session.retry(desk.author, desk.reply_sink()))
+    length, style = _asked(rest)
+    await _told(desk, await desk.session.retry(await writer(desk), desk.reply_sink(), length, style))
+
+
+def _asked(rest: str) -> tuple[Length, str | None]:
+    """The length of a reply, and behind "in" its style, each for this once; either may be missing."""
+    words = rest.split()
+    style = words.pop() if len(words) > 1 and words[-2].lower() == "in" else None
+    asked = " ".join(words[:-1] if style else words).lower() or "medium"
+    length = next((length for length in LENGTHS if length == asked), None)
+    if length is None:
+        raise InputError(f"There is no such length: choose one of {', '.join(LENGTHS)}.")
+    return length, style
 
 
 async def _undo(desk: Desk, rest: str) -> None:
@@ -107,10 +121,17 @@ async def _stop(desk: Desk, rest: str) -> None:
 
 
 async def _show(desk: Desk, rest: str) -> None:
+    """With "writers" behind it, each part with who wrote it."""
+    if rest not in ("", "writers"):
+        raise InputError("That shows the end of the story: /show, or /show writers.")
     story = await desk.session.story()
     if story is None:
         raise InputError("There is no story yet: type its first sentence.")
-    text = "".join(turn.text for turn in await desk.session.tail(SHOWN)).strip()
+    turns = await desk.session.tail(SHOWN)
+    if rest:
+        desk.screen.say("\n\n".join([story.title, *(f"{who}: {words}" for who, words in passages(turns))]))
+        return
+    text = "".join(turn.text for turn in turns).strip()
     desk.screen.say(f"{story.title}\n\n{'…' * (story.chars > len(text) + 2)}{text}")
 
 
@@ -128,13 +149,13 @@ async def _quit(desk: Desk, rest: str) -> None:
 
 
 STORY = (
-    Command("start", "TITLE [| PREMISE]", "a new story; the old one stays in the file", _start),
-    Command("continue", "[short | long]", "the model goes on by itself", _continue),
-    Command("retry", "", "another reply in place of the last one", _retry),
+    Command("start", "TITLE [| PREMISE [| MODE]]", "a new story; the old one stays in the file", _start),
+    Command("continue", "[short | long] [in STYLE]", "the model goes on by itself", _continue),
+    Command("retry", "[short | long] [in STYLE]", "another reply in place of the last one", _retry),
     Command("undo", "", "takes the last step back", _undo),
     Command("redo", "", "brings back what was undone", _redo),
     Command("stop", "", "ends the reply (Ctrl-C while it is being written)", _stop),
-    Command("show", "", "the end of the story", _show),
+    Command("show", "[writers]", "the end of the story, with who wrote each part", _show),
 )
 HERE = (
     STATUS,
@@ -143,6 +164,7 @@ HERE = (
 )
 GROUPS = {
     "The story": STORY,
+    "Together": TOGETHER,
     "Its branches": TREE,
     "Its files": FILES,
     "Lessons": TEACH,

@@ -11,6 +11,7 @@ from bot.errors import InputError
 from bot.exports import ENDINGS, Form
 from bot.manuscript import MAX_BROUGHT
 from bot.memories import NOTE_DEPTH
+from bot.modes import LAST_LINE
 from bot.wording import NO_STORIES, short, story_about
 
 LINE_END = "\\n"  # two characters, which stand for the end of a line
@@ -74,6 +75,9 @@ async def _note(desk: Desk, rest: str) -> None:
 async def _finish(desk: Desk, rest: str) -> None:
     story = await desk.session.finish()
     desk.screen.say(f"{story.title} ends here: {story_about(story)}. /resume {story.id} takes it up again.")
+    if story.mode == LAST_LINE:  # nobody has seen it as a whole
+        _, content = await desk.session.export("markdown", story.id)
+        desk.screen.say(content.decode().rstrip())
 
 
 async def _resume(desk: Desk, rest: str) -> None:

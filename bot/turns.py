@@ -76,8 +76,7 @@ def joined(table: Table, who: Author, now: float) -> Table:
         raise InputError("You sit at the table already: wait for your turn.")
     if len(table.seats) >= MAX_SEATS:
         raise InputError(f"All {MAX_SEATS} seats of the table are taken: wait until somebody leaves.")
-    begins = now if not table.seats else table.since
-    return replace(table, seats=(*table.seats, who), since=begins, missed=0)
+    return replace(table, seats=(*table.seats, who), since=_begins(table, now), missed=0)
 
 
 def left(table: Table, member: int, now: float) -> Table:
@@ -85,8 +84,8 @@ def left(table: Table, member: int, now: float) -> Table:
     if member not in _ids(table):
         raise InputError("You do not sit at the table, so there is no seat to leave.")
     seats = tuple(seat for seat in table.seats if seat.id != member)
-    since = table.since if seats and seats[0] == table.seats[0] else now
-    return replace(table, seats=seats, since=since if seats else None, missed=0)
+    since = _begins(table, now) if seats[:1] == table.seats[:1] else now
+    return replace(table, seats=seats, since=since, missed=0)
 
 
 def handed_on(table: Table, now: float) -> Table:
@@ -109,6 +108,11 @@ def taken_by(table: Table, who: Author, now: float) -> Table:
         raise InputError(f"It is {first.name}'s turn: yours comes, or they hand it on with /story skip.")
     place = _ids(table).index(who.id)
     return replace(table, seats=table.seats[place:] + table.seats[:place], since=now, missed=0)
+
+
+def _begins(table: Table, now: float) -> float | None:
+    """When the present turn begins for those who count from now on; that of a table which rested begins anew."""
+    return now if rests(table) or not table.seats else table.since
 
 
 def _rotated(table: Table, *, since: float, missed: int) -> Table:

@@ -23,6 +23,7 @@ Spawn = Callable[[Coroutine[Any, Any, None]], None]  # starts a task and keeps i
 PAUSED = "memory.paused"  # a setting of the channel
 FORGOTTEN = "memory.forgotten.{}"  # of a story, by its id: how many of its first characters a reset took from memory
 TEXT_SHARE = 0.5  # of the window: text behind this is certainly seen, whatever pins and summary take
+CHARS_PER_TOKEN = 6  # of text that is fetched to see where the window begins
 MAX_FOLD = 50_000  # characters that one summary job reads
 REMEMBERED = 20_000  # characters that memory vectors stand for, as many as they have room for
 REMEMBERED_AT_ONCE = 2_000  # of them, in one job: half a second, which is what a reply may have to wait
@@ -74,7 +75,7 @@ class Upkeep:
 
     async def scrolled_out(self) -> int:
         """How many characters from the story's start lie before what the window certainly shows."""
-        turns = await self._store.recent(self._channel, MAX_FOLD)
+        turns = await self._store.recent(self._channel, self._worker.engine_info.block_size * CHARS_PER_TOKEN)
         text = "".join(turn.text for turn in turns)
         return turns[0].chars_before + self._worker.visible_from(text, TEXT_SHARE) if turns else 0
 

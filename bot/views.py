@@ -78,6 +78,7 @@ def controls(turn: int, *verbs: str, tries: tuple[int, int] | None = None) -> di
         place = f"{number} of {count}"
         view.add_item(discord.ui.Button(label=place, custom_id="miniature:tries", disabled=True, row=1))
         view.add_item(StoryButton("later", turn, disabled=number == count))
+    view.stop()  # its buttons find us by what they say: discord.py, or a host, need not keep each message's
     return view
 
 

@@ -121,7 +121,10 @@ class WeightsCog(commands.Cog):
             if attachment.size > limit:
                 raise InputError(f"{name} has {attachment.size >> 20:,} MB, over the limit here: use a host's folder.")
             await progress.show(f"Fetching {name}…")
-            content = await attachment.read()
+            try:
+                content = await attachment.read()
+            except (discord.HTTPException, OSError) as error:
+                raise InputError(f"Discord did not hand {name} over: attach it once more.") from error
             await asyncio.to_thread((place / name).write_bytes, content)
         return place
 

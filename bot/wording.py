@@ -55,6 +55,18 @@ def written_by(turn: Turn | Twig) -> str:
     return f"the model, changed by {short(turn.author_name, 40)}" if turn.author_name else "the model"
 
 
+def passages(turns: Sequence[Turn]) -> list[tuple[str, str]]:
+    """The text of turns by who wrote it; what one wrote in a row is one passage."""
+    found: list[tuple[str, str]] = []
+    for turn in turns:
+        who = written_by(turn)
+        if found and found[-1][0] == who:
+            found[-1] = (who, found[-1][1] + turn.text)
+        else:
+            found.append((who, turn.text))
+    return [(who, text.strip()) for who, text in found]
+
+
 # Lessons
 
 

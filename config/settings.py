@@ -38,11 +38,13 @@ class Settings(BaseSettings):
     shard_ids: Annotated[tuple[int, ...], NoDecode] = ()  # those of this process; none: all of them
     key: SecretStr | None = None  # that seals members' texts, 64 hexadecimal digits; none: one in a file beside them
     owners: Annotated[frozenset[int], NoDecode] = frozenset()  # Discord user ids beside the application's owners
+    message_content: bool = False  # asks Discord for what messages say, so that those in a story's thread are additions
     report_channel: int | None = Field(None, gt=0)  # a Discord channel that hears of reported messages
     data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path(APP, appauthor=False))
     database: Path | None = None  # none: in the data folder
     incoming: Path | None = None  # folders of weights that may be added by name; none: in the data folder
     weights: Path | None = None  # none: the weights activated last, else the bundled ones
+    weights_keys: Annotated[tuple[str, ...], NoDecode] = ()  # public; with any, only weights that one has signed serve
     rules: Path | None = None  # what the operator adds to the lists of refused terms: a file, or a folder of them
     terminal_rating: Literal["general", "mature"] = "general"  # the most that stories of the terminal may be
 
@@ -68,6 +70,9 @@ class Settings(BaseSettings):
     log_level: LogLevel = "INFO"
     metrics_port: int | None = Field(None, ge=1, le=65535)  # of 127.0.0.1, for Prometheus; none: no metrics
 
+    backup_hours: float = Field(24.0, ge=0, le=8760)  # from one backup to the next; 0: none
+    backup_copies: int = Field(7, ge=1, le=1000)  # that stay; the oldest go first
+
     @property
     def database_file(self) -> Path:
         return self.database or self.data_dir / "memory.sqlite3"
@@ -79,6 +84,12 @@ class Settings(BaseSettings):
     @property
     def arrivals(self) -> Path:
         return self.incoming or self.data_dir / "incoming"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret among these, as it is: for whoever keeps them out of the log."""
+        values = (getattr(self, name) for name in type(self).model_fields)
+        return tuple(value.get_secret_value().strip() for value in values if isinstance(value, SecretStr))
 
     @property
     def has_token(self) -> bool:
@@ -121,7 +132,14 @@ class Settings(BaseSettings):
             raise ValueError(f"shards are counted from 0 to {count - 1}")
         return tuple(sorted(set(ids)))
 
-    @field_validator("owners", mode="before")
+    @field_validator("weights_keys", mode="after")
+    @classmethod
+    def _whole_keys(cls, keys: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(re.fullmatch("[0-9a-f]{64}", key) for key in keys):
+            raise ValueError("each key is the 64 hexadecimal digits that `python -m training keygen` has shown")
+        return keys
+
+    @field_validator("owners", "weights_keys", mode="before")
     @classmethod
     def _ids(cls, value: Any) -> Any:
         return value.replace(",", " ").split() if isinstance(value, str) else value

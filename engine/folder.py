@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.card import check_card
+from engine.contents import check_kept
 from engine.draft_table import DraftTable
 from engine.errors import WeightsError
 from engine.hugging_face import read_shape
@@ -53,7 +54,7 @@ def open_weights(folder: Path, *, n_long_term: int | None = None, n_session: int
         WeightsError: the folder or one of its files is missing, damaged, or not a model that this engine serves.
         TokenizerError: the tokenizer is missing, damaged, or larger than the model's vocabulary.
     """
-    config = read_config(folder)
+    config, kept = read_config(folder), check_kept(folder)
     if n_long_term is not None:
         config = replace(config, n_long_term=n_long_term)
     if n_session is not None:
@@ -66,7 +67,7 @@ def open_weights(folder: Path, *, n_long_term: int | None = None, n_session: int
         )
     files = TensorFiles.find(folder)
     files.check(stored_shapes(config))
-    return Stored(config, tokenizer, files, files.sha256(), read_card(folder), folder)
+    return Stored(config, tokenizer, files, files.sha256(kept), read_card(folder), folder)
 
 
 def check_values(folder: Path) -> None:

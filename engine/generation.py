@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.adapter import pack_adapter
-from engine.decoder import Backend, Chosen, choose, read_out
+from engine.contents import plain_name
+from engine.decoder import Backend, Chosen, bytes_needed, choose, read_out
 from engine.draft import Drafter
 from engine.draft_table import DraftTable
 from engine.errors import AdapterError, WeightsError
@@ -123,7 +124,7 @@ class Engine:
     def info(self) -> EngineInfo:
         card, config = self.stored.card, self.config
         return EngineInfo(
-            name=str(card.get("name") or self.stored.folder.name),
+            name=str(card.get("name") or plain_name(self.stored.folder)),
             base_id=self.base_id,
             model_type=config.model_type,
             parameters=replace(config, n_long_term=0, n_session=0).n_weights,
@@ -135,6 +136,11 @@ class Engine:
             backend=self._chosen.backend,
             backend_reason=self._chosen.reason,
         )
+
+    @property
+    def bytes_held(self) -> int:
+        """What `close` will give back."""
+        return 0 if self._decoder.closed else bytes_needed(self.config, *self.asked)
 
     def close(self) -> None:
         """Give the memory of the weights back; the next request reads them again."""

@@ -14,7 +14,8 @@ from typing import Literal
 from engine.errors import WeightsError
 from engine.shape import GPTConfig
 
-CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+CGROUPS, OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+M_MMAP_THRESHOLD, LARGE_BLOCK = -3, 256 << 10  # of glibc's mallopt; bytes
 WORKSPACE = 64 << 20  # what reading and writing take beside weights and cache: stacks of threads, copies of one matrix
 
 
@@ -61,6 +62,19 @@ def require_memory(config: GPTConfig, needed: int, dtype: str, smaller: str = ""
     )
 
 
+def require_room(needed: int, free: int | None, given_back: int) -> None:
+    """Refuse weights that would have no room even when those that serve now are gone: they would be given up in vain.
+
+    Raises:
+        WeightsError: there is not enough memory.
+    """
+    if free is not None and needed > free + given_back:
+        raise WeightsError(
+            f"These weights need {needed >> 20:,} MB, and {(free + given_back) >> 20:,} MB are there without the"
+            " present ones, which go on serving; choose smaller weights, a shorter context, or more memory."
+        )
+
+
 def free_bytes() -> int | None:
     """Bytes that this process may still take; None where no limit is known."""
     return min((limit for limit in (free_address_space(), free_memory()) if limit is not None), default=None)
@@ -72,6 +86,16 @@ def memory_needed(config: GPTConfig, dtype: str) -> int:
     loading = config.vocab_size * config.n_embd * 4
     reading = config.block_size * (3 * config.n_units + 8 * config.n_embd) * BYTES[dtype]
     return config.n_weights * BYTES[dtype] + cache_bytes(config, dtype) + max(loading, reading) + WORKSPACE
+
+
+def keep_large_blocks_apart() -> None:
+    """From now on have the C library take large blocks from the system one by one, and give each back once it is free.
+
+    Left to itself it raises its limit with every large block that is freed, so that in a process that runs for days the
+    matrices of one moment leave holes among the small blocks of another, and none of that goes back.
+    """
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library has rules of its own
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 def return_freed_memory() -> None:
@@ -99,14 +123,36 @@ def free_memory() -> int | None:
     """Bytes that the host, or this container's limit, leaves; None where it is not known."""
     left = [_kib(Path("/proc/meminfo"), "MemAvailable")]
     resident = _status("VmRSS")
-    for path in CGROUP_LIMITS:
-        try:
-            limit = path.read_text().strip()
-        except OSError:
-            continue
-        if limit.isdecimal() and resident is not None:
-            left.append(max(0, int(limit) - resident))
+    limit = group_limit()
+    if limit is not None and resident is not None:
+        left.append(max(0, limit - resident))
     return min((bytes_ for bytes_ in left if bytes_ is not None), default=None)
+
+
+def group_limit(groups: Path = CGROUPS, own: Path = OWN_CGROUP) -> int | None:
+    """Bytes that the process's control group, or one around it, may have: a container's limit or a unit's MemoryMax.
+
+    Both versions of control groups are read (https://docs.kernel.org/admin-guide/cgroup-v2.html), each from the
+    process's own group up to the root, which is all that is to be seen of them from inside of a container.
+    """
+    found: list[int] = []
+    for line in _lines(own):
+        _, controllers, inside = line.split(":", 2)
+        if controllers not in ("", "memory"):
+            continue
+        root, file = (groups / "memory", "memory.limit_in_bytes") if controllers else (groups, "memory.max")
+        place = root / inside.lstrip("/")
+        for group in (place, *place.parents):
+            if group.is_relative_to(root):
+                found += [int(limit) for limit in _lines(group / file) if limit.isdecimal()]
+    return min(found, default=None)
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        return []
 
 
 def _status(name: str) -> int | None:

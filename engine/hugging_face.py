@@ -59,7 +59,7 @@ def _llama_shape(raw: dict[str, Any], model_type: ModelType) -> GPTConfig:
         n_head=heads,
         n_embd=width,
         n_ffn=_integer(raw, "intermediate_size"),
-        rope_theta=_number(raw if raw.get("rope_theta") else rope, "rope_theta", THETAS, default=10_000.0),
+        rope_theta=_number(raw if raw.get("rope_theta") is not None else rope, "rope_theta", THETAS, default=10_000.0),
         norm_eps=_number(raw, "rms_norm_eps", EPSILONS, default=1e-6),
         tie_embeddings=_flag(raw, "tie_word_embeddings", default=False),
         n_long_term=_integer(raw, "n_long_term", default=0, least=0),

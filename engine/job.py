@@ -42,6 +42,7 @@ class Job(Generic[T]):
         self.position = 0  # jobs before this one; 0 while it runs and when it is done
         self.expected_wait = 0.0  # seconds until it starts
         self.cancelled = False  # read by the engine's thread for every token
+        self.signs = 0  # of life that the engine's thread has given while it works on this
 
     @property
     def done(self) -> bool:
@@ -82,10 +83,16 @@ class Job(Generic[T]):
             else:
                 self.fail(EngineError("The request was withdrawn before its turn came; nothing was changed."))
 
-    # ---- the worker's side, in the loop's thread but for `give` ------------------------------------------------
+    # ---- the worker's side, in the loop's thread but for `give` and `polled` ------------------------------------
+
+    def polled(self) -> bool:
+        """Whether to stop; called by the engine's thread for every token and every step of a training."""
+        self.signs += 1
+        return self.cancelled
 
     def give(self, piece: str) -> None:
         """Hand a piece over; called by the engine's thread."""
+        self.signs += 1
         with contextlib.suppress(RuntimeError):  # the loop is gone: nobody reads
             self._loop.call_soon_threadsafe(self._pieces.put_nowait, piece)
 

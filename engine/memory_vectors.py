@@ -32,6 +32,7 @@ SHARPNESS = 30.0  # of the weights that places get by their likeness, a cosine
 LEAST = 0.01  # of the likest place's weight: what has less is left out
 SHARE = 0.1  # of the probability, where there are many vectors
 FEW = 500  # of so many vectors the share is half of that
+AT_ONCE = 32  # positions whose logits are held while vectors are written: a quarter of a MB, not three
 FORMAT, ENTRY = "miniature-memory vectors 1", "memory_vectors"
 
 
@@ -116,8 +117,11 @@ class MemoryVectors:
         for begin in range(0, len(ids) - 1, step):
             before = max(0, begin - (room - step))
             decoder.truncate(0)
-            logits = decoder.rows([*start, *ids[before : begin + step]], every=True)  # (n, V)
-            keys.append(states(logits[len(start) + begin - before :]))  # (<= step, WIDTH)
+            if looked_back := [*start, *ids[before:begin]]:
+                decoder.rows(looked_back)
+            fresh = ids[begin : begin + step]
+            for first in range(0, len(fresh), AT_ONCE):
+                keys.append(states(decoder.rows(fresh[first : first + AT_ONCE], every=True)))  # (<= AT_ONCE, WIDTH)
         followed = np.concatenate((self.followed, np.array(ids[1:], np.int32)))
         grown = np.concatenate(keys)[: len(followed)]  # nothing has come behind the last yet
         return type(self)(grown[-MOST:], followed[-MOST:])

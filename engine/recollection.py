@@ -13,8 +13,9 @@ turn undoes what is recalled of it, and other weights can use it at once.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,9 @@ Ids: TypeAlias = NDArray[np.int32]
 
 MOST_PAST_CHARS = 120_000  # of a story that are recalled: 64 windows of 512 tokens
 SEAM_CHARS = 200  # by which the beginning of a text is found in another
+SEAMS = 50  # places at which such a beginning may stand, of a text that repeats itself
+PIECE_CHARS = 4_000  # that are encoded at a time
+KEPT_BYTES = 4 << 20  # of pasts, for channels that take turns: encoding a long one anew takes a tenth of a second
 # Of the probability, behind 1, 2, 3 and 4 tokens that stood in the past often. No longer contexts: they would gain
 # nothing, and would help a story to repeat its own sentences.
 SHARES = (0.05, 0.1, 0.2, 0.3)
@@ -83,6 +87,11 @@ class Recollection:
         self._places = (pairs.argsort(kind="stable") + COPIED).astype(np.int32)  # by what stands there and before it
         self._before = self._ids[self._places - 1]
         self._starts = np.cumsum(np.bincount(followed + 1, minlength=1))  # in _places, of each id
+
+    @property
+    def nbytes(self) -> int:
+        """Of what is kept to find places of the past."""
+        return self._ids.nbytes + self._places.nbytes + self._before.nbytes + self._starts.nbytes
 
     def mix(self, row: Floats, ids: Sequence[int]) -> Floats:
         """Logits (V,) behind `ids`, mixed with what followed the end of `ids` in the past: those of tokens that did
@@ -146,28 +155,81 @@ class Recollection:
         return [places for places in found[: len(self._shares)] if len(places)]
 
 
-class Recollector:
-    """Makes recollections of texts that mostly go on where the last one ended, and encodes only what is new."""
+class _Past(NamedTuple):
+    """A text that was encoded, and what was made of it."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer, self._words = tokenizer, Words(tokenizer)
-        self._text, self._ids = "", np.zeros(0, dtype=np.int32)  # the last past, and its ids (P,)
-        self._made: Recollection | None = None
-        self._vectors: tuple[MemoryVectors, States] | None = None
+    text: str
+    ids: Ids  # (P,)
+    vectors: tuple[MemoryVectors, States] | None
+    made: Recollection
+
+    @property
+    def nbytes(self) -> int:
+        return sys.getsizeof(self.text) + self.ids.nbytes + self.made.nbytes
+
+
+class Recollector:
+    """Makes recollections of texts that mostly go on where one of the last ones ended, and encodes only what is new.
+
+    Args:
+        most: bytes of pasts that are kept for that, the newest always among them; a long one is 0.7 MB.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, most: int = KEPT_BYTES) -> None:
+        self._tokenizer, self._words, self._most = tokenizer, Words(tokenizer), most
+        self._pasts: list[_Past] = []  # the one that was asked for last at the end
 
     def of(self, past: str, vectors: tuple[MemoryVectors, States] | None = None) -> Recollection | None:
         """Of the last MOST_PAST_CHARS of this text, and of vectors if there are any; None where there is neither. In a
         vocabulary of characters four tokens say too little, and the text is not looked up."""
         past = past[-MOST_PAST_CHARS:] if self._words.begins.any() else ""
-        if past != self._text:
-            gone = self._text.find(past[:SEAM_CHARS])  # the beginning of a long story is left behind
-            if self._text and gone >= 0 and past.startswith(self._text[gone:]):
-                kept = self._ids[len(self._tokenizer.encode(self._text[:gone])) :]
-                fresh = past[len(self._text) - gone :]
-            else:
-                kept, fresh = self._ids[:0], past
-            self._ids = np.concatenate((kept, np.array(self._tokenizer.encode(fresh), dtype=np.int32)))
-            self._text, self._made = past, None
-        if self._made is None or self._vectors is not vectors:
-            self._made, self._vectors = Recollection(self._ids, self._words, vectors), vectors
-        return self._made if past or vectors is not None else None
+        if not past and vectors is None:
+            return None
+        known = self._taken(past)
+        if known is None or known.text != past:
+            ids = self._encoded(past, known)
+            known = _Past(past, ids, vectors, Recollection(ids, self._words, vectors))
+        elif known.vectors is not vectors:
+            known = _Past(known.text, known.ids, vectors, Recollection(known.ids, self._words, vectors))
+        self._pasts.append(known)
+        while len(self._pasts) > 1 and sum(one.nbytes for one in self._pasts) > self._most:
+            del self._pasts[0]
+        return known.made
+
+    def _taken(self, past: str) -> _Past | None:
+        """Out of those that are kept the one that this text goes on from, the newest first."""
+        for i in reversed(range(len(self._pasts))):
+            if _gone(self._pasts[i].text, past) is not None:
+                return self._pasts.pop(i)
+        return None
+
+    def _encoded(self, past: str, known: _Past | None) -> Ids:
+        """Ids of a text, as much of it as is new behind the one that it goes on from."""
+        kept, fresh = np.zeros(0, dtype=np.int32), past
+        if known is not None and (gone := _gone(known.text, past)) is not None:
+            kept = known.ids[len(self._tokenizer.encode(known.text[:gone])) :]
+            fresh = past[len(known.text) - gone :]
+        pieces = [np.array(self._tokenizer.encode(piece), dtype=np.int32) for piece in _pieces(fresh)]
+        return np.concatenate((kept, *pieces))
+
+
+def _gone(text: str, past: str) -> int | None:
+    """How many characters of `text` are left behind where `past` goes on from it; None where it does not."""
+    if not text or not past:
+        return 0 if text == past else None
+    gone = text.find(past[:SEAM_CHARS])  # the beginning of a long story is left behind
+    for _ in range(SEAMS):
+        if gone < 0 or past.startswith(text[gone:]):
+            break
+        gone = text.find(past[:SEAM_CHARS], gone + 1)
+    return gone if gone >= 0 and past.startswith(text[gone:]) else None
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """A text in pieces of some PIECE_CHARS that end in front of a space: what an encoder makes on its way to the ids is
+    a hundred times as large as they are, and is not to be there for all of a long text at once."""
+    begin = 0
+    while begin < len(text):
+        end = text.find(" ", begin + PIECE_CHARS)
+        yield text[begin : end if end >= 0 else len(text)]
+        begin = end if end >= 0 else len(text)

@@ -41,7 +41,10 @@ def _gpt2_shapes(config: GPTConfig) -> Shapes:
     """Maps lie on their side here: (n_in, n_out)."""
     C, F = config.n_embd, config.n_ffn
     maps = {"attn.c_attn": (C, 3 * C), "attn.c_proj": (C, C), "mlp.c_fc": (C, F), "mlp.c_proj": (F, C)}
-    shapes: Shapes = {"transformer.wte.weight": (config.vocab_size, C), "transformer.wpe.weight": (config.block_size, C)}
+    shapes: Shapes = {
+        "transformer.wte.weight": (config.vocab_size, C),
+        "transformer.wpe.weight": (config.block_size, C),
+    }
     if not config.tie_embeddings:
         shapes["lm_head.weight"] = (config.vocab_size, C)
     norms = ["transformer.ln_f"]

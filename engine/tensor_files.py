@@ -92,11 +92,16 @@ class TensorFiles:
     def names(self) -> set[str]:
         return {name for names in self.files.values() for name in names}
 
-    def sha256(self) -> str:
-        """In hex: of the file, or where there are several, of the lines `name sha256` of all of them."""
-        if [path.name for path in self.files] == [WEIGHTS]:
-            return file_sha256(self.folder / WEIGHTS)
-        lines = [f"{path.name} {file_sha256(path)}\n" for path in sorted(self.files)]
+    def sha256(self, known: Mapping[str, str] | None = None) -> str:
+        """In hex: of the file, or where there are several, of the lines `name sha256` of all of them.
+
+        Args:
+            known: the sha256 of files that were read just now, by name.
+        """
+        sums = {path.name: (known or {}).get(path.name) or file_sha256(path) for path in sorted(self.files)}
+        if list(sums) == [WEIGHTS]:
+            return sums[WEIGHTS]
+        lines = [f"{name} {sha256}\n" for name, sha256 in sums.items()]
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     def check(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -118,6 +123,18 @@ class TensorFiles:
                         f"{path}: {shown(stored)} has not the shape or type that config.json says; copy the folder"
                         " again."
                     )
+
+    @property
+    def unchanged(self) -> bool:
+        """Whether each file is still the one that was checked, so that it can be read again."""
+        for path in self.files:
+            try:
+                with open_plain(path) as file:
+                    if _mark(file) != self._headers[path].mark:
+                        return False
+            except OSError:
+                return False
+        return True
 
     def read(self) -> Iterator[tuple[str, int, NDArray[Any]]]:
         """Name, first row and values, float16 or float32, of some rows of each tensor after the other.

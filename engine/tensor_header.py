@@ -26,7 +26,8 @@ SIZES = {  # bytes of a value
     "U32": 4, "F32": 4, "I64": 8, "U64": 8, "F64": 8,
 }  # fmt: skip
 ARRAYS: dict[str, np.dtype[Any]] = {  # of the small files of ours, which are read as a whole
-    "U8": np.dtype("u1"), "U16": np.dtype("<u2"), "I32": np.dtype("<i4"), "F16": np.dtype("<f2"), "F32": np.dtype("<f4"),
+    "U8": np.dtype("u1"), "U16": np.dtype("<u2"), "I32": np.dtype("<i4"), "F16": np.dtype("<f2"),
+    "F32": np.dtype("<f4"),
 }  # fmt: skip
 
 

@@ -66,11 +66,13 @@ class Tokenizer:
         except OSError as error:
             raise TokenizerError(f"{path} cannot be read ({error.strerror}); copy the file itself there.") from error
         except ValueError as error:
-            raise TokenizerError(f"{path} is no tokenizer that is served here: {error}; copy the folder again.") from error
+            raise TokenizerError(f"{path} is no tokenizer served here: {error}; copy the folder again.") from error
         try:
             inner = tokenizers.Tokenizer.from_str(content.decode())
         except Exception as error:  # the library raises bare Exception
-            raise TokenizerError(f"{path} is not a readable tokenizer; copy the folder again. ({shown(error)})") from error
+            raise TokenizerError(
+                f"{path} is not a readable tokenizer ({shown(error)}); copy the folder again."
+            ) from error
         added = {token["content"]: token["id"] for token in raw.get("added_tokens", ())}
         if any(inner.token_to_id(content) != number for content, number in added.items()):
             raise TokenizerError(f"{path}: an added token gets another number than it says; copy the folder again.")

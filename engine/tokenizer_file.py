@@ -57,7 +57,9 @@ def _few(value: Any) -> bool:
 
 
 def _text_pattern(value: Any) -> bool:
-    return isinstance(value, dict) and value.keys() == {"String"} and _literal(value["String"]) and bool(value["String"])
+    return (
+        isinstance(value, dict) and value.keys() == {"String"} and _literal(value["String"]) and bool(value["String"])
+    )
 
 
 def _pattern(value: Any) -> bool:
@@ -110,7 +112,8 @@ STAGES: dict[str, dict[str, dict[str, Check]]] = {
     },
 }  # fmt: skip
 SEQUENCES = {
-    "normalizer": "normalizers", "pre_tokenizer": "pretokenizers", "post_processor": "processors", "decoder": "decoders",
+    "normalizer": "normalizers", "pre_tokenizer": "pretokenizers", "post_processor": "processors",
+    "decoder": "decoders",
 }  # fmt: skip
 GROWTH = {"NFC": 3, "NFD": 4, "NFKC": 18, "NFKD": 18, "Lowercase": 3, "ByteLevel": 2}  # times, at most
 

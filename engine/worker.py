@@ -21,7 +21,7 @@ from engine.decoder import bytes_needed
 from engine.errors import EngineClosedError, EngineError, QueueFullError
 from engine.folder import check_values, read_config
 from engine.generation import Engine
-from engine.host import free_bytes, return_freed_memory
+from engine.host import free_bytes, keep_large_blocks_apart, require_room, return_freed_memory
 from engine.job import Job, Kind
 from engine.lesson import Lesson, TeachParams
 from engine.lines import Lines
@@ -85,8 +85,15 @@ class Worker:
         """Jobs that wait, users' and background ones."""
         return len(self._users) + len(self._background)
 
+    @property
+    def progress(self) -> tuple[object, int] | None:
+        """Another value with every sign of life of the job that runs; None where none runs."""
+        running = self._running
+        return None if running is None else (running, running.signs)
+
     def start(self) -> None:
         """Start the thread; called once, in the running loop."""
+        keep_large_blocks_apart()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name="engine")
         self._thread.start()
@@ -109,7 +116,7 @@ class Worker:
         def run(job: Job[Generated]) -> Generated:
             return self._engine.generate(
                 context, sampling, adapters=taught, always_on=always_on, style=style,
-                on_piece=job.give, cancelled=lambda: job.cancelled,
+                on_piece=job.give, cancelled=job.polled,
             )  # fmt: skip
 
         return self._submit(run, "reply", line, if_unstarted=lambda: Generated("", 0, 0.0, "cancelled"))
@@ -129,7 +136,7 @@ class Worker:
                 if step % 5 == 0:
                     job.give(f"step {step}, loss {loss:.2f}")
 
-            taught = self._engine.teach(lesson, params, on_progress=progress, cancelled=lambda: job.cancelled)
+            taught = self._engine.teach(lesson, params, on_progress=progress, cancelled=job.polled)
             if job.cancelled:
                 raise EngineError("The teaching was stopped; nothing was learnt.")
             return taught
@@ -167,11 +174,16 @@ class Worker:
         def run(job: Job[EngineInfo]) -> EngineInfo:
             asked = self._engine.asked
             needed, free = bytes_needed(read_config(folder), *asked), free_bytes()
+            require_room(needed, free, self._engine.bytes_held)
             told = f", and {free >> 20:,} MB are free" if free is not None else ""
             job.give(f"reading and checking the weights, which take {needed >> 20:,} MB{told}")
             check_values(folder)
-            self._engine.close()  # never two models in memory; should the new one fail, the old one is read again
-            return_freed_memory()
+            present = self._engine
+            if present.stored.files.unchanged:
+                present.close()  # never two models in memory; should the new one fail, the old one is read again
+                return_freed_memory()
+            else:  # what serves is in memory alone, and stays there until the new one is known to write
+                require_room(needed, free, 0)
             fresh = Engine.load(folder, **asked._asdict())
             try:
                 job.give("trying them out")
@@ -180,6 +192,7 @@ class Worker:
                 fresh.close()
                 raise
             self._engine = fresh
+            present.close()
             return fresh.info
 
         return self._submit(run, "swap")

@@ -41,10 +41,11 @@ def written(last: int, head: bytes) -> str:
 
 async def append(tx: Transaction, actor_id: int, channel: int | None, action: str, detail: str, now: float) -> AuditRow:
     # Behind the sealed end and not behind the last row there is: an end that was cut off or put on stays to be seen.
-    state = await tx.all("SELECT head, (SELECT coalesce(max(id), 0) FROM audit) AS last FROM open_audit_head")
-    number, before = state[0]["head"].split()
+    last = (await tx.all("SELECT coalesce(max(id), 0) AS id FROM audit"))[0]["id"]
+    end = await tx.one("SELECT head FROM open_audit_head")
+    number, before = (written(0, START) if end is None else end["head"]).split()
     values: dict[str, Value] = {
-        "id": max(int(number), state[0]["last"]) + 1,
+        "id": max(int(number), last) + 1,
         "at": float(now),
         "actor_id": actor_id,
         "channel": channel,
@@ -57,6 +58,13 @@ async def append(tx: Transaction, actor_id: int, channel: int | None, action: st
     return _rows([row])[0]
 
 
+async def carry_on(tx: Transaction, acts: Sequence[Mapping[str, Value]]) -> None:
+    """Takes over acts, hashes and all, that stand behind the last one here in a log that holds together."""
+    for act in acts:
+        row = await tx.insert("audit", **act)
+        await tx.put("audit_head", one=1, head=written(row["id"], row["hash"]))
+
+
 async def rows(tx: Transaction, limit: int) -> list[AuditRow]:
     """The last ones, the newest first."""
     return _rows(await tx.all("SELECT * FROM audit ORDER BY id DESC LIMIT ?", limit))
@@ -65,6 +73,15 @@ async def rows(tx: Transaction, limit: int) -> list[AuditRow]:
 async def end(tx: Transaction) -> End | None:
     last = await tx.one("SELECT id, hash FROM audit ORDER BY id DESC LIMIT 1")
     return None if last is None else End(last["id"], last["hash"].hex())
+
+
+def sealed_end(connection: sqlite3.Connection) -> str:
+    """Where the log ends, as only this program could write it; the connection is one of `copies.opened`."""
+    return str(connection.execute("SELECT opened('audit_head.head', one, head) FROM audit_head").fetchone()[0])
+
+
+def count(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT count(*) FROM audit").fetchone()[0])
 
 
 def verify(connection: sqlite3.Connection, *, sealed_end: str | None, known: str | None = None) -> list[str]:

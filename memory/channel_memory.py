@@ -72,4 +72,3 @@ def _pins(rows: Sequence[Row]) -> list[Pin]:
         Pin(r["id"], r["text"], r["author_id"], r["author_name"], r["created_at"], tuple(json.loads(r["keys"])))
         for r in rows
     ]
-

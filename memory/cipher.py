@@ -127,7 +127,7 @@ def unwrap(key: bytes, number: int, wrapped: bytes) -> bytes:
     try:
         return AESGCM(key).decrypt(wrapped[:NONCE], wrapped[NONCE:], _wrapping(number))
     except (InvalidTag, ValueError):
-        raise KeyUnusableError("it is another key than the one that sealed the file") from None
+        raise KeyUnusableError("This key is not the one that sealed the file: give that one.") from None
 
 
 def _where(place: str, row: Place) -> bytes:

@@ -89,8 +89,13 @@ def from_sqlite(error: sqlite3.Error, path: Path) -> StoreError | None:
     return None
 
 
+def refused(path: Path, place: str) -> DatabaseDamagedError:
+    return damaged(path, f"{place} was not sealed for that place with this file's key")
+
+
 def damaged(path: Path, what: str) -> DatabaseDamagedError:
     return DatabaseDamagedError(
         f"{path} is damaged or no database of this program ({what}) and was left as it is:"
-        f" `python -m memory restore BACKUP {path}` puts a backup in its place and keeps this file under another name."
+        f" `python -m memory restore BACKUP {path}` puts a backup, of {path.with_name('backups')} or from elsewhere, in"
+        " its place and keeps this file under another name."
     )

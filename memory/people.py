@@ -10,6 +10,7 @@ from memory.rows import Removed
 from memory.transaction import Transaction, Value
 
 REMOVED = "[removed]"
+DELETION = "privacy.delete"  # in the audit log
 
 Belongings = dict[str, list[dict[str, Value]]]
 
@@ -50,6 +51,12 @@ async def channels(tx: Transaction, author: int) -> list[int]:
         UNION SELECT channel FROM lessons WHERE author_id = ?1
         UNION SELECT channel FROM pins WHERE author_id = ?1 ORDER BY 1"""
     return [row["channel"] for row in await tx.all(sql, author)]
+
+
+async def deletions(tx: Transaction) -> dict[str, int]:
+    """Whoever was ever deleted, by the hash of that row of the audit log."""
+    rows = await tx.all("SELECT hash, actor_id FROM audit WHERE action = ? ORDER BY id", DELETION)
+    return {row["hash"].hex(): row["actor_id"] for row in rows}
 
 
 async def delete_author(tx: Transaction, author: int) -> Removed:

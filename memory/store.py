@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from memory import audit, channel_memory, lessons, notes, people, summaries
+from memory import audit, channel_memory, cleansing, copies, lessons, notes, people, summaries
+from memory.audit import End
+from memory.copies import Contents
 from memory.migrations import MIGRATIONS, Migration
 from memory.opening import Connect, connect
 from memory.people import Belongings
@@ -23,6 +27,7 @@ from memory.rows import (
     VectorsRow,
 )
 from memory.stories import Stories
+from memory.transaction import Transaction
 from memory.writer import Writer
 
 
@@ -220,13 +225,15 @@ class Store(Stories):
 
     async def audit(self, actor_id: int, channel: int | None, action: str, detail: str) -> AuditRow:
         """Adds a row to the log, which nothing changes or removes: no text of members belongs into `detail`."""
-        return await self._writer.write(
-            lambda tx: audit.append(tx, actor_id, channel, action, detail, self._now())
-        )
+        return await self._writer.write(lambda tx: audit.append(tx, actor_id, channel, action, detail, self._now()))
 
     async def audit_rows(self, limit: int) -> list[AuditRow]:
         """The last `limit` rows, the newest first."""
         return await self._writer.read(lambda tx: audit.rows(tx, limit))
+
+    async def audit_end(self) -> End | None:
+        """Where the log ends: noted elsewhere, it tells later whether rows are gone, or the whole file is older."""
+        return await self._writer.read(audit.end)
 
     # People
 
@@ -240,5 +247,33 @@ class Store(Stories):
 
     async def delete_author(self, author_id: int) -> Removed:
         """Removes what a person wrote, in every channel: their turns read "[removed]", their titles too; their lessons
-        and pins go, and every summary, with its vectors, of the stories in which they wrote."""
-        return await self._writer.write(lambda tx: people.delete_author(tx, author_id), purge=True)
+        and pins go, and every summary, with its vectors, of the stories in which they wrote.
+
+        That they were removed is written into the audit log, from which backups learn it: see `cleanse`.
+        """
+
+        async def work(tx: Transaction) -> Removed:
+            gone = await people.delete_author(tx, author_id)
+            detail = f"{gone.turns} turns, {gone.lessons} lessons"
+            await audit.append(tx, author_id, None, people.DELETION, detail, self._now())
+            return gone
+
+        return await self._writer.write(work, purge=True)
+
+    # Copies
+
+    async def back_up(self, to: Path) -> Contents:
+        """A copy of the file as it is now, checked, while others go on. Raises what `copies.backup` raises."""
+        stop = threading.Event()
+        try:
+            return await asyncio.to_thread(copies.backup, self.file, to, stop)
+        finally:
+            stop.set()
+
+    async def cleanse(self, copy: Path) -> int:
+        """Removes from a copy of this file those who were deleted here since it was taken; how many that were.
+
+        The copy changes as a whole or not at all. Raises what opening a file raises.
+        """
+        deletions = await self._writer.read(people.deletions)
+        return await cleansing.cleanse(copy, deletions, key=self._writer.key, now=self._now())

@@ -61,9 +61,7 @@ async def put_vectors(
     tx: Transaction, channel: int, turn: int, base_id: str, covers: int, blob: bytes, now: float
 ) -> None:
     await _require(tx, channel, turn)
-    await tx.put(
-        "memory_vectors", turn=turn, base_id=base_id, covers=covers, blob=blob, created_at=now
-    )
+    await tx.put("memory_vectors", turn=turn, base_id=base_id, covers=covers, blob=blob, created_at=now)
     # Half a megabyte each, and always to be had again from the text: only those that an undo may need soon are kept.
     await tx.all(
         """DELETE FROM memory_vectors WHERE rowid IN (

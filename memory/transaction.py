@@ -12,7 +12,7 @@ import aiosqlite
 
 from memory import sealing
 from memory.cipher import COUNTED, Cipher
-from memory.errors import damaged, from_sqlite
+from memory.errors import from_sqlite, refused
 
 Value = str | bytes | int | float | None
 Row = sqlite3.Row
@@ -83,9 +83,9 @@ async def transact(
         with suppress(sqlite3.OperationalError):
             await connection.execute_fetchall("ROLLBACK")
         if isinstance(error, sqlite3.Error):
-            if (refused := connection.cipher.refused) is not None:
+            if (place := connection.cipher.refused) is not None:
                 connection.cipher.refused = None
-                raise damaged(path, f"{refused} was not sealed for that place with this file's key") from error
+                raise refused(path, place) from error
             if (known := from_sqlite(error, path)) is not None:
                 raise known from error
         raise

@@ -20,6 +20,9 @@ from memory.transaction import Connection, Transaction, transact
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+AGAIN = 1.0  # seconds until a journal that could not be emptied is tried again
+BUSY = 5000  # milliseconds that a lock is waited for
+
 
 @dataclass(frozen=True, slots=True)
 class _Job:
@@ -42,6 +45,8 @@ class Writer:
         self._connect = connect
         self._jobs: asyncio.Queue[_Job | None] = asyncio.Queue()
         self._closed = False
+        self._journal_holds = False  # what was deleted
+        self.key = b""  # under which the file is, once it is open
         self._task: asyncio.Task[None] | None = None
 
     async def open(
@@ -95,8 +100,9 @@ class Writer:
                     self.path, key=key, migrations=migrations, max_pages=max_pages, now=now, connect=self._connect
                 )
                 try:
+                    self.key = connection.cipher.key
                     ready.set_result(None)
-                    while (job := await self._jobs.get()) is not None:
+                    while (job := await self._next(connection)) is not None:
                         await self._run(connection, job)
                 finally:
                     with suppress(sqlite3.Error):
@@ -128,15 +134,29 @@ class Writer:
             return
         try:
             if job.purge:
+                self._journal_holds = True
                 await self._empty_journal(connection)
         finally:
             job.done.set_result(result)  # it is committed, whatever became of the journal
 
+    async def _next(self, connection: Connection) -> _Job | None:
+        while self._journal_holds:
+            try:
+                async with asyncio.timeout(AGAIN):  # `wait_for` would swallow a cancellation that comes with a job
+                    return await self._jobs.get()
+            except TimeoutError:
+                await self._empty_journal(connection)
+        return await self._jobs.get()
+
     async def _empty_journal(self, connection: Connection) -> None:
+        # Whoever reads the file at this moment, a backup, keeps the journal as it is: nobody waits for that here.
         try:
-            await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+            await connection.execute_fetchall("PRAGMA busy_timeout = 0")
+            rows = await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._journal_holds = bool(next(iter(rows))[0])
+            await connection.execute_fetchall(f"PRAGMA busy_timeout = {BUSY:d}")
         except sqlite3.Error as error:
-            # The deletion itself is committed; the next one, or closing the file, empties the journal.
+            # The deletion itself is committed; the next try, or closing the file, empties the journal.
             log.warning("the journal of %s could not be emptied (%s): free some disk space", self.path, error)
 
 

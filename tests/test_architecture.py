@@ -25,7 +25,7 @@ HOME = {  # a library's rooms; one that stands nowhere is in no room
     "prompt_toolkit": {"bot"},
     "aiosqlite": {"memory"},
     "sqlite3": {"memory"},
-    "cryptography": {"memory"},
+    "cryptography": {"memory", "engine", "training"},
     "torch": {"engine", "training"},
     "numpy": {"engine"},  # what a process that only writes computes with: torch is 200 MB more
     "safetensors": {"engine"},

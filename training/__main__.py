@@ -130,6 +130,15 @@ def build_parser() -> argparse.ArgumentParser:
     drafts.add_argument("--max-mb", type=float, default=1.0, help="size of the table; default: 1.0")
     drafts.set_defaults(run_command=run_drafts, when_stopped="nothing was written.")
 
+    keygen = commands.add_parser("keygen", help="make a private key that weights are signed with")
+    keygen.add_argument("--out", type=Path, required=True, metavar="FILE", help="that only you can read; keep it")
+    keygen.set_defaults(run_command=run_keygen, when_stopped="nothing was written.")
+
+    signing = commands.add_parser("sign", help="vouch for a weights folder as it lies there")
+    signing.add_argument("--weights", type=Path, required=True, help="weights folder that gets signature.json")
+    signing.add_argument("--key", type=Path, required=True, metavar="FILE", help="what `keygen` wrote")
+    signing.set_defaults(run_command=run_sign, when_stopped="nothing was written.")
+
     adapt = commands.add_parser("adapt", help="train a style on a small corpus, the base's weights untouched")
     adapt.add_argument("--base", type=Path, required=True, help="weights folder that the style is for")
     adapt.add_argument("--corpus", type=Path, required=True, help="text of the style, as for `evaluate`")
@@ -268,6 +277,18 @@ def run_drafts(args: argparse.Namespace) -> None:
 
     done = make_drafts(DraftOptions(args.data, args.weights, args.max_mb))
     print(f"{args.weights}: drafts.safetensors, {done['bytes']:,} bytes, contexts of {done['orders']} ids")
+
+
+def run_keygen(args: argparse.Namespace) -> None:
+    from training.signing import make_key
+
+    print(f"{args.out}: private key, for `sign`; the public one, for MINIATURE_WEIGHTS_KEYS, is\n{make_key(args.out)}")
+
+
+def run_sign(args: argparse.Namespace) -> None:
+    from training.signing import sign
+
+    print(f"{args.weights}: signed with {sign(args.weights, args.key)}")
 
 
 def run_adapt(args: argparse.Namespace) -> None:

@@ -44,9 +44,12 @@ def brought_files(folder: Path) -> dict[str, Brought]:
 
     (folder / DRAFTS).write_bytes(
         dump_table(
-            (rng.integers(0, 2**31, 40), rng.integers(0, VOCAB, 40), rng.random(40)), 64, vocab_size=VOCAB,
-            tokenizer=file_sha256(folder / "tokenizer.json"), about={"orders": [2, 1]},
-        )  # fmt: skip
+            (rng.integers(0, 2**31, 40), rng.integers(0, VOCAB, 40), rng.random(40)),
+            64,
+            vocab_size=VOCAB,
+            tokenizer=file_sha256(folder / "tokenizer.json"),
+            about={"orders": [2, 1]},
+        )
     )
     groups = [UnitGroup(draw(UNITS, 8), draw(UNITS, 8), draw(8, UNITS))]
     about = {"name": "verse", "base_id": base_id, "units": UNITS, "rating": "general", "corpora": []}

@@ -1,7 +1,7 @@
 """Whether a file that the engine let in is sound, told by other means than the engine's.
 
-safetensors' own reader, `tokenizers` itself and types of pydantic take the place of our checks: a mutant that passed both
-is a file as good as the one it was made of (another weight, another name), one that only we let in is a hole.
+safetensors' own reader, `tokenizers` itself and types of pydantic take the place of our checks: a mutant that passed
+both is a file as good as the one it was made of (another weight, another name), one that only we let in is a hole.
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 Oracle = Callable[[bytes], bool]
 WIDTHS = {"F16": "<u2", "BF16": "<u2", "F32": "<u4"}
 EXPONENT = {"F16": 0x7C00, "BF16": 0x7F80, "F32": 0x7F800000}
-PROBES = ("Once upon a time, there was a fox.", " " * 300 + "\n\n" * 50, "aaaaaaaa" * 200, "\u017d\u00e9\u4e2d\U0001f98a" * 30)
+PROBES = (
+    "Once upon a time, there was a fox.",
+    " " * 300 + "\n\n" * 50,
+    "aaaaaaaa" * 200,
+    "\u017d\u00e9\u4e2d\U0001f98a" * 30,
+)
 REGEX = re.compile(r'"Regex"\s*:\s*("(?:[^"\\]|\\.)*")')
 KNOWN_REGEX = ("'s|'t", "(?i:'s|'t", r"[\s\S]")
 
@@ -47,10 +52,10 @@ class Config(Strict):
     num_key_value_heads: Size | None = None
     hidden_size: Literal[8]
     intermediate_size: Literal[16]
-    rope_theta: Annotated[float, Field(ge=1, le=1e12)] | Literal[0, False, ""] | None | list[Any] | dict[str, Any] = None
+    rope_theta: Annotated[float, Field(ge=1, le=1e12)] | None = None
     rms_norm_eps: Fraction | None = None
     tie_word_embeddings: Literal[True]
-    hidden_act: Literal["silu", "swish", "relu2", "gelu_new", "gelu", "relu", "gelu_pytorch_tanh", "", 0] | None | Any = None
+    hidden_act: Literal["silu", "swish", "relu2", "gelu_new", "gelu", "relu", "gelu_pytorch_tanh"] | None = None
     attention_bias: Literal[False, None] = None
     mlp_bias: Literal[False, None] = None
     n_long_term: Spare = None

@@ -1,13 +1,14 @@
 """python -m benchmarks.reliability.hostile_weights [--mutants N] [--seed N] [--atheris] [--json]
 
 Named cases of folders that are no weights, brought to the shelf as an operator brings them; then mutants of every kind
-of file that can be brought (weights, config, vocabulary, card, drafts, style packs, adapters, memory vectors), each given
-to the engine's own check. They run in a child process under `RLIMIT_AS` of 2 GiB, so that whatever ends or stops it is
-seen. Counted are
+of file that can be brought (weights, config, vocabulary, card, drafts, style packs, adapters, memory vectors), each
+given to the engine's own check. They run in a child process under `RLIMIT_AS` of 2 GiB, so that whatever ends or stops
+it is seen. Counted are
 - accepted: let in, while an oracle that shares no code with the engine (`file_oracle`) says that the file is not sound,
 - crashes: an error that is not the engine's, or the end of the process,
 - hangs: no answer within 20 seconds;
-and apart from these mutants that are refused, and those that are still sound files. The exit status is 1 unless all three are 0.
+and apart from these mutants that are refused, and those that are still sound files. The exit status is 1 unless all
+three are 0.
 """
 
 from __future__ import annotations
@@ -72,7 +73,10 @@ def work(child: Child) -> None:
             except EngineError as error:
                 counts["refused"] += 1
                 if len(str(error)) > 1000 or not str(error).isprintable():
-                    print(json.dumps({"crash": number, "kind": name, "error": "a message that is no sentence"}), flush=True)
+                    print(
+                        json.dumps({"crash": number, "kind": name, "error": "a message that is no sentence"}),
+                        flush=True,
+                    )
             except Unused:
                 counts["refused"] += 1
             except Exception as error:

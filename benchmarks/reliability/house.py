@@ -1,4 +1,4 @@
-"""The real bot in a Discord of its own (tests/discord_server), through any number of starts: one folder, one channel."""
+"""The real bot in a Discord of its own (tests/discord_server), through any number of starts on one folder."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ from tests.discord_server.reading import filled, told
 T = TypeVar("T")
 
 CROWN = "Continue"  # the first of the buttons under what is stored
-NAMES = ("one", "other")  # of the weights
-TOKENS = 300  # of a reply, which takes a good half of a second
+WEIGHTS = {"one": 2, "other": 5}  # with seeds of small random models that hardly ever come to an end
+NAMES = tuple(WEIGHTS)
+TOKENS = 300  # of a reply, which takes about a second
+ENDLESS = 4096
+SHAPE, DEEP = (8, 128), (24, 256)  # layers and width; of endless ones, which take half a minute for a reply
 
 
 class House:
@@ -29,6 +32,7 @@ class House:
         self.owner: Member = server.guild.members[server.owner.id]
         self.bot: BotProcess | None = None
         self.said = 0
+        self.tokens = TOKENS
 
     @property
     def file(self) -> Path:
@@ -40,7 +44,8 @@ class House:
             "MINIATURE_DATA_DIR": str(folder or self.folder),
             "MINIATURE_TEMPERATURE": "0",
             "MINIATURE_REPETITION_PENALTY": "1",
-            "MINIATURE_MAX_NEW_TOKENS": str(TOKENS),
+            "MINIATURE_MAX_NEW_TOKENS": str(self.tokens),
+            "MINIATURE_LONGEST_REPLY": str(max(self.tokens, 400)),
             "MINIATURE_LESSONS_PER_MEMBER": "1000",
             "MINIATURE_LESSONS_PER_CHANNEL": "1000",
         }
@@ -77,9 +82,13 @@ class House:
         return await self._wait(lambda: _newer(self.crowned(), after), "a reply with its buttons")
 
     async def streaming(self, *, text: bool = True) -> Message:
-        """The message that is being written, once it is there or shows text."""
+        """The message that is being written, once it is there or shows text; one that has its buttons, where it came
+        at once."""
+        before = self.crowned()[-1] if self.crowned() else None
 
         def look() -> Message | None:
+            if finished := _newer(self.crowned(), before):
+                return finished
             last = self.channel.last_message
             there = last is not None and [button["label"] for button in last.buttons] == ["Stop"]
             return last if there and not (text and last and "-# Writing" in last.content) else None
@@ -127,14 +136,18 @@ class House:
 
 
 @asynccontextmanager
-async def a_house(folder: Path, command: tuple[str, ...] = ("-m", "bot")) -> AsyncIterator[House]:
-    """With two weights on the shelf, of which one is active; no bot runs yet."""
+async def a_house(
+    folder: Path, command: tuple[str, ...] = ("-m", "bot"), *, endless: bool = False
+) -> AsyncIterator[House]:
+    """With two weights on the shelf, of which one is active; no bot runs yet. Endless weights write until stopped, and
+    cannot be taught."""
     async with DiscordServer(timeout=60) as server:
         house = House(server, folder, command)
-        for seed, name in enumerate(NAMES):
-            await asyncio.to_thread(
-                write_tiny_weights, folder / "weights" / name, seed + 1, n_layer=12, n_embd=192, endless=True
-            )
+        house.tokens = ENDLESS if endless else TOKENS
+        layers, width = DEEP if endless else SHAPE
+        for name, seed in WEIGHTS.items():
+            place = folder / "weights" / name
+            await asyncio.to_thread(write_tiny_weights, place, seed, n_layer=layers, n_embd=width, endless=endless)
         async with await Store.open(house.file) as store:
             await store.set_setting("process", "weights", str(folder / "weights" / NAMES[0]))
         try:

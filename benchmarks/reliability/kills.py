@@ -104,21 +104,22 @@ async def kills(folder: Path, count: int, seed: int, *, told: bool = False, poin
                 await house.new_story()
             names = names or chance.sample(points or list(POINTS), len(points or POINTS))
             name = names.pop()
-            await POINTS[name](Scene(house, heard, chance))
-            await house.kill()
-            broken = [f"{name}: {what}" for what in await _broken(house, heard)]
+            broken: list[str] = []
             try:
+                await POINTS[name](Scene(house, heard, chance))
+                await house.kill()
+                broken += await _broken(house, heard)
                 found.restarts.append(await house.start())
                 await house.go_on()
             except AssertionError as error:
-                broken.append(f"{name}: {error}")
+                broken.append(str(error))
                 await house.kill()
                 await house.start()
             found.by_point[name] += 1
-            found.violations += broken
+            found.violations += [f"{name}: {what}" for what in broken]
             if told and (broken or number % 20 == 19):
                 worst = f"{max(found.restarts):.2f} s at most"
-                print(number + 1, f"kills, {len(found.violations)} violations, {worst}", *broken, file=sys.stderr)
+                print(number + 1, f"kills, {len(found.violations)} violations, {worst}", name, *broken, file=sys.stderr)
     return found
 
 
@@ -167,9 +168,7 @@ async def _remembered(s: Scene) -> None:
     """In the work behind a reply: a summary, and vectors of what scrolled out."""
     await _crowned(s)
     journal = s.house.file.with_name(s.house.file.name + "-wal")
-    before, end = _stamp(journal), time.monotonic() + 0.5
-    while _stamp(journal) == before and time.monotonic() < end:
-        await asyncio.sleep(0.001)
+    await _changed(journal, _stamp(journal), 0.5)
     await s.soon(0.01)
 
 
@@ -200,6 +199,10 @@ async def _swapped(s: Scene) -> None:
 
 
 async def _pinned(s: Scene) -> None:
+    for old, asked in list(s.told.pins.items()):
+        if number := re.search(r"\d+", asked.message.content if asked.message else ""):
+            await s.house.said_in(s.house.owner.command("memory unpin", pin=int(number[0])), "pinned|no pin")
+        del s.told.pins[old]
     s.house.said += 1
     word = f"dax {s.house.said:05}"
     asked = s.house.owner.command("memory pin", text=f"A {word} is a key.")
@@ -241,10 +244,9 @@ async def _migrating(s: Scene) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     await file_of_the_first_version(folder / s.house.file.name)
-    before, end = _stamp(folder / s.house.file.name), time.monotonic() + 10
+    before = _stamp(folder / s.house.file.name)
     await s.house.start(ready=False, folder=folder)
-    while _stamp(folder / s.house.file.name) == before and time.monotonic() < end:
-        await asyncio.sleep(0.001)
+    await _changed(folder / s.house.file.name, before, 10.0)
     await s.soon(0.1)
 
 
@@ -308,7 +310,7 @@ async def _whole(copy: Path) -> list[str]:
         shutil.rmtree(copy.parent)
         return [] if texts == "A hill. It rained." else [f"a migration lost text: {texts[:60]!r}"]
     check(copy)
-    copy.unlink()
+    await asyncio.to_thread(copy.unlink)
     return []
 
 
@@ -324,7 +326,11 @@ async def _missing(store: Store, house: House, told: _Told) -> list[str]:
     for message in house.crowned():
         if turn_of(message) not in turns:
             found.append(f"turn {turn_of(message)} is not stored though it got its buttons")
-        found += [f"{w} is not stored" for w in re.findall(r"dax \d{5}", message.content) if not written[w]]
+        found += [
+            f"{w} is not stored"
+            for w in re.findall(r"^> Then (dax \d{5}) came", message.content, re.MULTILINE)
+            if not written[w]
+        ]
     lessons, pins = str(own["lessons"]), str(own["pins"])
     for word, asked in told.lessons.items():
         learnt = asked.message is not None and asked.message.content.startswith("Learnt")
@@ -344,6 +350,13 @@ async def _weights(store: Store, told: _Told) -> list[str]:
         possible = {name} if done else possible | {name}
     kept = Path(await store.setting("process", "weights") or "").name
     return [] if kept in possible else [f"the weights are {kept}, not one of {sorted(possible)}"]
+
+
+async def _changed(path: Path, before: tuple[int, int], most: float) -> None:
+    """Waits until the file is another than before, for so many seconds at most."""
+    end = time.monotonic() + most
+    while _stamp(path) == before and time.monotonic() < end:  # noqa: ASYNC110  (another process changes it)
+        await asyncio.sleep(0.001)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

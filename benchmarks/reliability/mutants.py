@@ -5,6 +5,7 @@ Every mutant is told by its seed alone, so that one which gets through can be lo
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import struct
@@ -14,10 +15,12 @@ from typing import Any
 Rng = random.Random
 
 ODD: list[Any] = [
-    None, True, False, 0, 1, -1, 2, 7, 255, 2**24, 2**31, 2**53, 2**62, 2**63, 2**64, 10**30, 0.0, -0.0, 0.5, 1e-300, 1e300,
-    "", "0", "1", "F16", "F32", "I8", "BF16", "general", "mature", "..", "../x", "/etc/hosts", "a\u0000b", "a\nb",
-    "\u001b[31mred", "\u202eback", "\ud800", "x" * 5000, [], {}, [[]], [1], [2**62, 4], {"a": 1}, [0, 0], ["a", "b"],
-    {"type": "Sequence"}, {"Regex": "(a+)+$"}, {"String": ""}, {"type": "Replace", "pattern": {"String": "a"}, "content": "b" * 90},
+    None, True, False, 0, 1, -1, 2, 7, 255, 2**24, 2**31, 2**53, 2**62, 2**63, 2**64, 10**30, 0.0, -0.0, 0.5, 1e-300,
+    1e300, "", "0", "1", "F16", "F32", "I8", "BF16", "general", "mature", "..", "../x", "/etc/hosts", "a\u0000b",
+    "a\nb", "\u001b[31mred",
+    "\u202eback", "\ud800", "x" * 5000, [], {}, [[]], [1], [2**62, 4], {"a": 1}, [0, 0], ["a", "b"],
+    {"type": "Sequence"}, {"Regex": "(a+)+$"}, {"String": ""},
+    {"type": "Replace", "pattern": {"String": "a"}, "content": "b" * 90},
 ]  # fmt: skip
 TOKENS = [  # put into the text itself, where a value stands
     "NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1" + "0" * 400, "0x10", "01", "+1", "1.", ".5", "'a'", "nul",
@@ -28,6 +31,8 @@ UNKNOWN_KEYS = [
     "rope_scaling", "rope_parameters", "head_dim", "n_session", "truncation", "data_offsets", "a\nb", "__metadata__",
     "partial_rotary_factor", "scale_attn_weights", "attention_bias", "quantization_config", "auto_map",
 ]  # fmt: skip
+EMPTY = {"dtype": "F16", "shape": [0]}
+DTYPES: list[Any] = ["F16", "BF16", "F32", "I16", "U16", "I32", "F8_E4M3", "X", 1]
 LENGTHS = [0, 1, 2, 7, 8, 2**20, 2**20 + 1, 2**31, 2**32, 2**63 - 1, 2**63, 2**64 - 1]
 
 
@@ -82,7 +87,8 @@ def change_value(value: Any, rng: Rng) -> None:
     elif way == 7:
         parent[key] = rng.choice((lambda v: [v], lambda v: {"a": v}, str, lambda v: [v, v]))(parent[key])
     elif isinstance(parent[key], int | float):
-        parent[key] += rng.choice((-1, 1, 0.5, 2**20, -(2**20), 0.0))
+        with contextlib.suppress(OverflowError):  # a whole number that no float can be
+            parent[key] += rng.choice((-1, 1, 0.5, 2**20, -(2**20), 0.0))
 
 
 def _mutate_text(text: str, rng: Rng) -> bytes:
@@ -143,9 +149,9 @@ def _mutate_header(text: bytes, rng: Rng) -> bytes:
             lambda: _shift(header[name]["data_offsets"], rng),
             lambda: header.update({f"{name}x": header.pop(name)}),
             lambda: header.update({f"{name}x": header[name]}),
-            lambda: header.update(extra={"dtype": "F16", "shape": [0], "data_offsets": header[name]["data_offsets"][1:] * 2}),
+            lambda: header.update(extra=EMPTY | {"data_offsets": header[name]["data_offsets"][1:] * 2}),
             lambda: header.pop(name),
-            lambda: header[name].update(dtype=rng.choice(("F16", "BF16", "F32", "I16", "U16", "I32", "F8_E4M3", "X", 1))),
+            lambda: header[name].update(dtype=rng.choice(DTYPES)),
             lambda: header.update(__metadata__=rng.choice(ODD)),
             lambda: header.setdefault("__metadata__", {}).update(more="x"),
             lambda: header[name].update(more=1),
@@ -165,7 +171,11 @@ def _shift(offsets: list[int], rng: Rng) -> None:
 def _mutate_values(values: bytes, rng: Rng) -> bytes:
     way, at = rng.randrange(6), 2 * rng.randrange(max(1, len(values) // 2))
     if way <= 1:
-        return values[:at] + rng.choice((b"\x00\x7c", b"\x00\xfc", b"\x01\x7e", b"\xff\xff", b"\x80\x7f")) + values[at + 2 :]
+        return (
+            values[:at]
+            + rng.choice((b"\x00\x7c", b"\x00\xfc", b"\x01\x7e", b"\xff\xff", b"\x80\x7f"))
+            + values[at + 2 :]
+        )
     if way == 2:
         return values[:at]
     if way == 3:

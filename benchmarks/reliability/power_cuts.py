@@ -117,8 +117,11 @@ async def _live(place: Path, begin: Folder, chance: random.Random, synchronous: 
             await done(Scene(Witness(store, note), chance.choice(CHANNELS), chance), any_act(chance))
         await store.close()
     recorder.unregister()
-    beside = {path.name: path.read_bytes() for path in place.iterdir() if path.name not in recorder.seen}
-    return _Life(begin, recorder.events, acknowledged, states, beside)
+    return _Life(begin, recorder.events, acknowledged, states, _beside(place, recorder))
+
+
+def _beside(place: Path, recorder: Recorder) -> Folder:
+    return {path.name: path.read_bytes() for path in place.iterdir() if path.name not in recorder.seen}
 
 
 async def _verdict(place: Path, left: Folder, expected: list[State]) -> list[str]:
@@ -157,6 +160,7 @@ def _lay_out(place: Path, folder: Folder) -> None:
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     for name, content in folder.items():
+        (place / name).touch(mode=0o600)
         (place / name).write_bytes(content)
 
 

@@ -41,7 +41,7 @@ class Recorder(apsw.VFS):
         connection: Any = _Connection(uri, self.name, self._synchronous)
         return connection  # type: ignore[no-any-return]  # as much of one as aiosqlite asks for
 
-    def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:  # noqa: N802  (apsw's names)
+    def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:
         path = None if name is None else Path(name.filename() if isinstance(name, apsw.URIFilename) else name)
         if path is None or path.parent != self.folder:
             return super().xOpen(name, flags)
@@ -50,7 +50,7 @@ class Recorder(apsw.VFS):
         file.number = self._number(path, new=new, journal=bool(flags[0] & JOURNALS))
         return file
 
-    def xDelete(self, name: str, sync_folder: bool) -> None:  # noqa: N802
+    def xDelete(self, name: str, sync_folder: bool) -> None:
         path = Path(name)
         inode = path.stat().st_ino
         super().xDelete(name, sync_folder)
@@ -81,15 +81,15 @@ class _File(apsw.VFSFile):
         super().__init__("", name, flags)
         self._recorder, self.number = recorder, -1
 
-    def xWrite(self, data: bytes, offset: int) -> None:  # noqa: N802
+    def xWrite(self, data: bytes, offset: int) -> None:
         super().xWrite(data, offset)
         self._recorder.events.append(Write(self.number, offset, bytes(data)))
 
-    def xTruncate(self, size: int) -> None:  # noqa: N802
+    def xTruncate(self, size: int) -> None:
         super().xTruncate(size)
         self._recorder.events.append(Resize(self.number, size))
 
-    def xSync(self, flags: int) -> None:  # noqa: N802
+    def xSync(self, flags: int) -> None:
         # Carried out on the disk below too it would only take time.
         self._recorder.events.append(Sync(self.number))
         if self.number in self._recorder.made:
@@ -118,7 +118,7 @@ class _Connection:
         self._connection.create_scalar_function(name, work, count, deterministic=deterministic)
 
     def close(self) -> None:
-        # Who only reads asks for the lock of who writes, to see whether nobody else is there; SQLite expects the refusal.
+        # Who only reads asks at the end for the lock of who writes; that it is refused is no fault.
         with suppress(apsw.IOError) if self._connection.readonly("main") else nullcontext():
             self._connection.close()
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from benchmarks.long_channel import Silence
 from benchmarks.reliability.process import Held, slope
 from benchmarks.reliability.tiny import two_weights
+from bot.errors import RefusedError
 from bot.services import Services
 from bot.session import ChannelSession
 from config.settings import Settings, load_settings
@@ -69,8 +70,7 @@ async def soak(jobs: int, swaps: int, place: Path, *, readings: int = READINGS, 
         each, every = max(1, jobs // readings), max(1, jobs // swaps) if swaps else jobs + 1
         channels = range(1, CHANNELS + 1)
         for channel in channels:
-            person = Author(channel, f"Member {channel}")
-            await services.session(channel, 1).start("A long story", "Mira and Tom lived by the sea.", person)
+            await begin(services.session(channel, 1))
         while found.jobs < jobs:
             await asyncio.gather(*(live(services.session(channel, 1), chance) for channel in channels))
             before, found.jobs = found.jobs, services.tally.replies
@@ -92,12 +92,24 @@ async def soak(jobs: int, swaps: int, place: Path, *, readings: int = READINGS, 
 
 async def live(session: ChannelSession, chance: random.Random) -> None:
     """One thing that a member does, with a reply of the model."""
-    person, act = Author(session.channel, f"Member {session.channel}"), chance.random()
-    if act < 0.5:
+    try:
+        await act(session, Author(session.channel, f"Member {session.channel}"), chance.random(), chance)
+    except RefusedError:  # small random weights write anything, and what was refused is never continued
+        await begin(session)
+
+
+async def begin(session: ChannelSession) -> None:
+    """A story, the first one or another."""
+    person = Author(session.channel, f"Member {session.channel}")
+    await session.start("A long story", "Mira and Tom lived by the sea.", person)
+
+
+async def act(session: ChannelSession, person: Author, what: float, chance: random.Random) -> None:
+    if what < 0.5:
         await session.write(f"Then Tom told Mira about day {chance.randrange(1000)}.", person, Silence())
-    elif act < 0.75:
+    elif what < 0.75:
         await session.write(None, person, Silence())
-        if act < 0.6:
+        if what < 0.6:
             await session.undo()
     else:
         await session.write(None, person, Silence())

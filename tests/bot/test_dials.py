@@ -20,7 +20,8 @@ CHANNEL, SERVER = f"channel:{HERE}", f"guild:{GUILD}"
 
 
 def sources(dials: Dials) -> dict[str, tuple[object, str]]:
-    return {held.dial.name: (held.value, held.source) for held in dials.held(HERE, GUILD)}
+    held = [one for one in dials.held(HERE, GUILD) if one.dial.name in dials.dials]
+    return {one.dial.name: (one.value, one.source) for one in held}
 
 
 async def test_the_nearest_choice_holds(services: Services) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 import torch
 
-from bot.access import ACTIONS, Role, allowed
+from bot.access import Role
 from engine.checkpoint import load_weights
 from engine.model import UnitGroup
 from engine.pack import dump_pack
@@ -22,10 +21,8 @@ from tests.discord_server.reading import filled, reported, told, told_by_button
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
-NOBODY = 999_999  # a lesson, pin or version that there is not
 LESSON = ("The fox in the *garden* is called", "Mira.")
 LONG = "The fox ran down to the river and met Tom, who was called away by @everyone. " * 48  # half a window or so
-GROUPS = ("teach", "memory", "style")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

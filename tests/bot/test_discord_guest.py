@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from bot.access import Role
 from memory import Store
+from tests.bot.staff import World, nothing_out_of_place
+from tests.bot.ways import YES, tried
 from tests.discord_server import BotProcess, DiscordServer, Member
 from tests.discord_server.reading import told
+from tests.discord_server.world import GUILDS
 
 pytestmark = pytest.mark.slow
 
@@ -24,6 +28,17 @@ def process(server: DiscordServer, folder: Path, weights: Path, **more: str) -> 
     return BotProcess(server, (PROGRAM,), env={**env, **more}, cwd=folder)
 
 
+async def the_host_answers(anna: Member) -> None:
+    """Its commands, its button, its listener and its way with errors are its own, whoever is its guest."""
+    shown = anna.command("host bell")
+    message = await shown.answer()
+    heard = int(message.content.removeprefix("heard "))
+    ring = anna.click(message, "Ring")
+    assert (await ring.answer()).content == "the host's bell"
+    assert await say(anna, "host fail") == "the host's handler: CommandInvokeError"
+    assert await say(anna, "host bell") == f"heard {heard + 3}"
+
+
 @pytest.mark.parametrize("sharded", [False, True], ids=["Bot", "AutoShardedBot"])
 async def test_a_guest_leaves_its_host_as_it_was(tmp_path: Path, tiny_weights: Path, sharded: bool) -> None:
     async with DiscordServer(timeout=60) as server:
@@ -32,26 +47,48 @@ async def test_a_guest_leaves_its_host_as_it_was(tmp_path: Path, tiny_weights: P
         async with process(server, tmp_path, tiny_weights, FOREIGN_SHARDED="1" if sharded else "") as bot:
             await bot.wait_ready(shards=2 if sharded else 1)
             before = await say(anna, "host state")
+            await the_host_answers(anna)
             for visit in range(2):
-                assert await say(anna, "host guest", present=True) == "done"
+                assert await say(anna, "host guest", do="load") == "done"
                 if visit == 0:
                     await anna.command("story start", title="Fox", premise="A fox ran.").answer()
+                else:
+                    assert await say(anna, "host guest", do="reload") == "done"
                 await anna.command("story continue").answer()
+                await anna.command("story retry").answer()  # two tries, which have buttons of their own
                 assert "Anna" not in await told(anna.command("privacy show"))
-                assert await say(anna, "host fail") == "the host's handler: CommandInvokeError"
+                await the_host_answers(anna)
                 during = await say(anna, "host state")
-                assert during.split(" | ")[6:] == before.split(" | ")[6:], "nothing of the host's own has changed"
-                assert await say(anna, "host guest", present=False) == "done"
+                assert during.split(" | ")[7:] == before.split(" | ")[7:], "nothing of the host's own has changed"
+                text = (await anna.command("story export").answer()).attachments[0].data.decode()
+                assert "A fox ran." in text, "what was written before the guest went and came again"
+                assert await say(anna, "host guest", do="unload") == "done"
                 assert await say(anna, "host state") == before, "nothing of the guest is left"
+                await the_host_answers(anna)
                 async with await Store.open(tmp_path / "memory.sqlite3") as store:  # nobody has it open any more
                     turns = await store.path(server.channel.id)
                 assert [turn.kind for turn in turns][:1] == ["premise"]
-                assert len(turns) == 2 + visit
+                assert len(turns) == 2 + visit, "a try stands beside the other"
             assert await bot.terminate() == 0
             assert "Traceback" not in bot.output.replace("Ignoring exception in command", "")
         assert server.unexpected == []
         assert server.violations == []
-        assert server.intents == 1
+        assert server.intents == GUILDS
+
+
+async def test_every_way_works_without_any_intent_but_that_for_guilds(tmp_path: Path, tiny_weights: Path) -> None:
+    async with DiscordServer(timeout=60) as server:
+        world = World(server)
+        owner = world[Role.OWNER]
+        async with process(server, tmp_path, tiny_weights) as bot:
+            await bot.wait_ready()
+            assert await say(owner, "host guest", do="load") == "done"
+            for place in (server.channel, server.channel.add_thread("tales"), owner.user.dm):
+                seen = await tried(world, Role.OWNER, place)
+                assert set(seen.values()) == {YES}
+            assert server.intents == GUILDS
+            assert await bot.terminate() == 0
+        nothing_out_of_place(server)
 
 
 async def test_a_host_with_a_command_of_the_same_name_keeps_it(tmp_path: Path, tiny_weights: Path) -> None:
@@ -60,6 +97,6 @@ async def test_a_host_with_a_command_of_the_same_name_keeps_it(tmp_path: Path, t
         async with process(server, tmp_path, tiny_weights, FOREIGN_COMMAND="settings") as bot:
             await bot.wait_ready()
             before = await say(anna, "host state")
-            assert await say(anna, "host guest", present=True) == "failed: CommandAlreadyRegistered"
+            assert await say(anna, "host guest", do="load") == "failed: CommandAlreadyRegistered"
             assert await say(anna, "host state") == before
             assert await bot.terminate() == 0

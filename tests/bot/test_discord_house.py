@@ -164,7 +164,7 @@ async def test_a_member_sees_and_takes_out_what_is_theirs(world: House) -> None:
     await teach(tess, channel)
     shown = await told(tess.command("privacy show"))
     assert "Of you I keep 1 turn, 1 lesson, 1 pin" in shown
-    assert "not encrypted" in shown
+    assert "sealed with their key" in shown
     whole = await export(tess)
     assert (whole["person"], whole["name"]) == (str(tess.id), "Tess")
     assert [turn["text"].strip() for turn in whole["turns"]] == ["Mira saw Tom."]
@@ -200,7 +200,7 @@ async def test_a_member_removes_what_is_theirs_and_nothing_else(world: House) ->
     assert "only their own" in await told_by_button(ben.click(shown, "Remove all of it"))
     shown.components = own
     await anna.click(question, "Remove all of it").answer()
-    assert question.content == "Removed: 1 turn, 1 lesson and 1 pin. Nothing of it is left in my file."
+    assert question.content == "Removed: 1 turn, 1 lesson and 1 pin. Nothing of it is left in my file or its backups."
     assert question.buttons == []
     text = (await ben.command("story export", channel=channel).answer()).attachments[0].data.decode()
     assert "[removed]" in text

@@ -1,11 +1,10 @@
-"""Who may do what, seen from outside: every command, every button and every form of the real process, tried by
-somebody in each role, in a text channel, a thread and direct messages, and held against the table of CONTRIBUTING.md."""
+"""Who may do what, seen from outside: every command, button and form of the real process, tried by somebody in each
+role, in a text channel, a thread and direct messages, and held against each cell of the table in CONTRIBUTING.md."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -14,17 +13,13 @@ from bot.access import ACTIONS, Role, managers_only
 from tests.bot import ways
 from tests.bot.staff import World, staffed
 from tests.bot.test_access import CONTRIBUTING, parse_table
-from tests.bot.ways import Way, heard, options_of, press, submit
+from tests.bot.ways import NO, YES, Seen, Way, cell, go, heard, tried
 from tests.conftest import write_tiny_weights
-from tests.discord_server import Channel, Member, Modal, NotOffered, User
+from tests.discord_server import Channel, Member, Modal, User
 from tests.discord_server.reading import told
 from tests.discord_server.world import ADMINISTRATOR, MANAGE_GUILD
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
-
-Seen = dict[tuple[str, Role], str]  # way and role, and the cell that was seen
-NO, YES = "\N{EN DASH}", "yes"
-IN_SERVERS_ONLY = "access"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -40,46 +35,6 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
 @pytest.fixture(scope="module")
 def table() -> dict[str, list[str]]:
     return parse_table(CONTRIBUTING.read_text(encoding="utf-8"))
-
-
-def given(world: World) -> Mapping[str, dict[str, Any]]:
-    """Options that leave the others' roles as they are."""
-    return {"access set": {"role": "writer", "discord_role": world.writers}}
-
-
-def cell(action: str, text: str) -> str:
-    """What an answer says of whether its reader may; a refusal is one sentence, and names the role that would do."""
-    assert "went wrong" not in text, (action, text)
-    refused = f"You need the role {ACTIONS[action].name.lower()} or a higher one to use {action}."
-    assert (text == refused) == ("You need the role" in text), text
-    return NO if text == refused else YES
-
-
-async def go(world: World, who: Member | User, member: Member, where: Channel, way: Way) -> str:
-    """One command with what comes of it, or one press."""
-    if way.button:
-        answer = await heard(press(who, where, way.button))
-    else:
-        options = options_of(world.server, way.path, given(world).get(way.path, {}), member)
-        answer = await heard(who.command(way.path, channel=where, options=options))
-    if isinstance(answer, Modal):
-        answer = await heard(submit(who, answer))
-    assert isinstance(answer, str)
-    return cell(way.action, answer)
-
-
-async def tried(world: World, role: Role, where: Channel) -> Seen:
-    """All ways, one after the other, by one member in one place."""
-    member = world[role]
-    who: Member | User = member if where.guild else member.user
-    seen: Seen = {}
-    for way in [*ways.commands(), *ways.buttons()]:
-        try:
-            seen[way.name, role] = await go(world, who, member, where, way)
-        except NotOffered:
-            assert where.guild is None
-            assert way.path.split()[0] == IN_SERVERS_ONLY
-    return seen
 
 
 def columns(table: Mapping[str, list[str]], way: Way, role: Role) -> str:
@@ -99,7 +54,7 @@ async def test_in_a_server_each_cell_is_as_the_table_says(
     seen: Seen = {}
     for found in await asyncio.gather(*(tried(world, role, room) for role, room in rooms.items())):
         seen |= found
-    every = [*ways.commands(), *ways.buttons()]
+    every = ways.every()
     assert {way.action for way in every} == set(table), "no row without a way to it, no way without a row"
     assert seen == {(way.name, role): columns(table, way, role) for way in every for role in Role}
     strangers = rooms[Role.STRANGER].bot_messages
@@ -108,11 +63,12 @@ async def test_in_a_server_each_cell_is_as_the_table_says(
 
 async def test_in_direct_messages_everybody_is_a_keeper(world: World, table: dict[str, list[str]]) -> None:
     rooms = {role: world[role].user.dm for role in Role}
+    seen: Seen = {}
     for found in await asyncio.gather(*(tried(world, role, room) for role, room in rooms.items())):
-        for way in [*ways.commands(), *ways.buttons()]:
-            for role in Role:
-                if (way.name, role) in found:
-                    assert found[way.name, role] == columns(table, way, max(role, Role.KEEPER)), (way, role)
+        seen |= found
+    there = [way for way in ways.every() if not way.path.startswith(ways.IN_SERVERS_ONLY)]
+    here = {role: max(role, Role.KEEPER) for role in Role}
+    assert seen == {(way.name, role): columns(table, way, here[role]) for way in there for role in Role}
 
 
 async def test_a_form_is_refused_to_whoever_lost_the_role_meanwhile(world: World, table: dict[str, list[str]]) -> None:
@@ -124,14 +80,13 @@ async def test_a_form_is_refused_to_whoever_lost_the_role_meanwhile(world: World
     await told(shifter.command("story add", channel=channel, text="Dax ran."))
     forms = 0
     for way in ways.commands():
-        options = options_of(world.server, way.path, given(world).get(way.path, {}), shifter)
         for role, roles in held.items():
             shifter.roles = [mods]
-            form = await heard(shifter.command(way.path, channel=channel, options=options))
+            form = await heard(ways.run(world, shifter, shifter, channel, way.path))
             if not isinstance(form, Modal):
                 break
             shifter.roles = list(roles)
-            answer = await heard(submit(shifter, form))
+            answer = await heard(ways.submit(shifter, form))
             assert isinstance(answer, str)
             assert cell(way.action, answer) == columns(table, way, role), (way, role)
             forms += 1

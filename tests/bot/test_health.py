@@ -15,6 +15,7 @@ import pytest
 from bot.errors import StartError
 from bot.health import Health, lasting
 from bot.logs import Redacting, configure, log_file
+from bot.redaction import Redactor
 from bot.metrics import MAX_REQUEST, Metrics, render
 from bot.services import Services
 from config.settings import Settings, load_settings
@@ -130,7 +131,7 @@ def test_a_log_line_holds_no_token() -> None:
     record = logging.LogRecord(
         "discord.http", logging.WARNING, "", 1, "%s", ("a-secret /interactions/1/abc/callback",), None
     )
-    assert Redacting("%(message)s", "a-secret").format(record) == "… /interactions/1/…/callback"
+    assert Redacting("%(message)s", Redactor(["a-secret"])).format(record) == "… /interactions/1/…/callback"
 
 
 def test_the_file_of_the_log_is_redacted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,7 +158,7 @@ async def test_turns_of_one_channel_come_one_after_the_other(services: Services)
 
 
 async def test_only_so_many_wait_for_a_channel(settings: Settings, tiny_weights: Path) -> None:
-    async with await Services.open(settings.model_copy(update={"queue_size": 2})) as services:
+    async with await Services.open(settings.model_copy(update={"channel_queue_size": 2})) as services:
         await _written(services, 0)
         session = services.session(CHANNEL)
         results = await asyncio.gather(*(session.write("x", ANN, Paper()) for _ in range(6)), return_exceptions=True)
@@ -327,9 +327,13 @@ async def test_a_reply_is_as_long_as_it_was_asked_for(chatty_services: Services)
     tokens = {}
     for length in LENGTHS:
         generated = (await session.write(None, ANN, Paper(), length)).generated
+        again = (await session.retry(ANN, Paper(), length)).generated
+        await session.undo()
+        added = (await session.write("She ran.", ANN, Paper(), length)).generated
+        await session.undo()
         assert generated is not None
         tokens[length] = generated.tokens
-        await session.undo()
+        assert (again and again.tokens, added and added.tokens) == (generated.tokens, generated.tokens)
     assert tokens["short"] == 48
     assert tokens["medium"] == 120
     assert sized(CHATTY, "long", 128).max_new_tokens == 120, "half of a window is for what it goes on from"

@@ -14,7 +14,11 @@ from bot.intake import take_in
 from bot.services import Services
 from bot.shelf import ShelfEntry
 from bot.weights_page import card_lines
-from tests.bot.conftest import ANN
+from config.settings import Settings, load_settings
+from engine import EngineError
+from engine.contents import contents, kept_name, plain_name
+from tests.bot.conftest import ANN, Paper
+from training.signing import make_key, sign
 
 
 @pytest.fixture
@@ -75,7 +79,8 @@ def a_link(folder: Path) -> None:
 
 
 def a_folder(folder: Path) -> None:
-    (folder / "more.json").mkdir()
+    (folder / "generation_config.json").unlink()
+    (folder / "generation_config.json").mkdir()
 
 
 def empty(folder: Path) -> None:
@@ -94,6 +99,84 @@ async def test_what_is_no_weights_is_refused_and_leaves_nothing(
     assert list(own(services).iterdir()) == []
     assert "mine" not in [entry.name for entry in services.shelf.list()]
     assert await services.store.audit_rows(9) == []
+
+
+def spoil_all(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.write_bytes(b"?" * file.stat().st_size)
+
+
+async def test_what_is_done_to_the_files_that_were_brought_changes_nothing(services: Services, arrived: Path) -> None:
+    shelf = services.shelf
+    entry = await shelf.add("mine", arrived, ANN)
+    assert entry.folder.name == kept_name("mine", contents(entry.folder)), "kept under the sha256 of what is in it"
+    before = contents(entry.folder)
+    spoil_all(arrived)
+    assert contents(entry.folder) == before
+    await shelf.activate("mine", ANN)
+    assert services.worker.engine_info.base_id == before["model.safetensors"]
+
+
+async def test_a_kept_folder_that_has_changed_is_not_served(services: Services, arrived: Path) -> None:
+    shelf = services.shelf
+    entry = await shelf.add("mine", arrived, ANN)
+    card = entry.folder / "card.json"
+    card.chmod(0o600)
+    card.write_text('{"rating": "mature"}')
+    serving = services.worker.engine_info.base_id
+    with pytest.raises(EngineError, match="has changed since it was added"):
+        await shelf.activate("mine", ANN)
+    assert services.worker.engine_info.base_id == serving
+
+
+async def test_no_message_names_a_folder_of_the_host(services: Services, arrived: Path) -> None:
+    shelf, folder = services.shelf, own(services) / "by hand"
+    shutil.copytree(arrived, folder)
+    cut(folder)
+    told = []
+    for work in (shelf.activate("by hand", ANN), shelf.add("mine", arrived / "nowhere", ANN), shelf.rollback(ANN)):
+        with pytest.raises((EngineError, InputError)) as refusal:
+            await work
+        told.append(str(refusal.value))
+    no_json(folder)
+    told += [entry.problem or "" for entry in shelf.list()]
+    with pytest.raises(InputError) as refusal:
+        shelf.arrival("elsewhere")
+    told.append(str(refusal.value))
+    assert "model.safetensors is damaged" in told[0]
+    assert any("config.json" in sentence for sentence in told)
+    assert not any(str(part) in sentence for sentence in told for part in (arrived.parent, own(services).parent))
+
+
+async def test_with_keys_only_signed_weights_come_and_serve(
+    settings: Settings, tiny_weights: Path, other_tiny_weights: Path, tmp_path: Path
+) -> None:
+    key, strange_key = tmp_path / "key.pem", tmp_path / "other.pem"
+    public, strange = make_key(key), make_key(strange_key)
+    serving, brought = tmp_path / "serving", tmp_path / "brought"
+    shutil.copytree(tiny_weights, serving)
+    shutil.copytree(other_tiny_weights, brought)
+    keyed = load_settings(data_dir=settings.data_dir, weights=serving, weights_keys=public, max_new_tokens=8)
+    with pytest.raises(EngineError, match="is not signed"):
+        await Services.open(keyed)
+    sign(serving, key)
+    async with await Services.open(keyed) as services:
+        with pytest.raises(InputError, match="is not signed"):
+            await services.shelf.add("mine", brought, ANN)
+        sign(brought, strange_key)
+        with pytest.raises(InputError, match="a key that is not trusted"):
+            await services.shelf.add("mine", brought, ANN)
+        assert strange != public
+        sign(brought, key)
+        await services.shelf.add("mine", brought, ANN)
+        await services.shelf.activate("mine", ANN)
+        unsigned = own(services) / "by-hand"
+        shutil.copytree(other_tiny_weights, unsigned)
+        with pytest.raises(EngineError, match="is not signed"):
+            await services.shelf.activate("by-hand", ANN)
+        session = services.session(7)
+        await session.start("The fox", "Once upon a time, there was a fox.", ANN)
+        assert (await session.write(None, ANN, Paper())).generated
 
 
 async def test_the_disk_is_not_filled(services: Services, arrived: Path) -> None:
@@ -121,7 +204,7 @@ async def test_what_was_left_half_done_is_not_seen_and_goes(services: Services, 
     shutil.copytree(arrived, own(services) / ".unfinished-old")
     assert "old" not in " ".join(entry.name for entry in services.shelf.list())
     await services.shelf.add("mine", arrived, ANN)
-    assert [folder.name for folder in own(services).iterdir()] == ["mine"]
+    assert [plain_name(folder) for folder in own(services).iterdir()] == ["mine"]
 
 
 async def test_the_card_is_told_whatever_it_holds(services: Services, arrived: Path) -> None:

@@ -58,8 +58,10 @@ async def test_the_shelf_says_which_packs_fit(settings: Settings, tiny_weights: 
         assert entries["broken"].problem
         session = services.session(CHANNEL)
         for name, error in (("poem", InputError), ("prose", AdapterError), ("broken", AdapterError)):
-            with pytest.raises(error):
+            with pytest.raises(error) as refusal:
                 await session.set_style(name, ANN)
+            assert str(settings.data_dir) not in str(refusal.value), "nobody in a channel hears where things lie"
+        assert not any(str(settings.data_dir) in (entry.problem or "") for entry in entries.values())
         assert (await session.memory()).style is None
         await services.worker.swap(other_tiny_weights).result()
         assert [entry.name for entry in services.styles.list() if not entry.problem] == ["prose"]
@@ -86,6 +88,23 @@ async def test_a_style_is_the_channels_own(settings: Settings, tiny_weights: Pat
         await session.set_style(None, BEN)
         assert await _reply(services) == plain
         assert [row.action for row in await services.store.audit_rows(9)] == ["style.off", "style.use"]
+
+
+async def test_a_style_is_used_for_one_reply(settings: Settings, tiny_weights: Path, other_tiny_weights: Path) -> None:
+    styles = settings.data_dir / "styles"
+    write_pack(styles / "verse.safetensors", tiny_weights)
+    write_pack(styles / "prose.safetensors", other_tiny_weights)
+    async with await open_services(settings, SAME_EVERY_TIME) as services:
+        session = services.session(CHANNEL)
+        plain = await _reply(services)
+        styled = (await session.retry(ANN, Paper(), style="verse")).turns[0].text
+        assert styled != plain
+        assert (await session.retry(ANN, Paper())).turns[0].text == plain, "for that once"
+        assert (await session.memory()).style is None
+        for name, error in (("poem", InputError), ("prose", AdapterError)):
+            with pytest.raises(error):
+                await session.write("She ran.", ANN, Paper(), style=name)
+        assert [turn.text for turn in await session.tail(9999)][-1] == plain, "nothing was stored"
 
 
 async def test_a_style_that_no_longer_fits_costs_no_reply(

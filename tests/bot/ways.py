@@ -11,19 +11,26 @@ from typing import Any
 import discord
 from discord import app_commands
 
+from bot.access import ACTIONS, Role
 from bot.extension import COGS
 from bot.views import VERBS
-from tests.discord_server import Channel, DiscordServer, Interaction, Member, Modal, Upload, User
+from tests.bot.staff import World
+from tests.discord_server import Channel, DiscordServer, Interaction, Member, Modal, NotOffered, Upload, User
 from tests.discord_server.commands import ATTACHMENT, BOOLEAN, INTEGER, NUMBER, ROLE, STRING, USER
 from tests.discord_server.interactions import DEFER_UPDATE, MODAL
 from tests.discord_server.world import Json
 
 WORD = "dax"
+NO, YES = "\N{EN DASH}", "yes"  # cells of the table in CONTRIBUTING.md
+IN_SERVERS_ONLY = "access"
 PRESSED = "A message of before."
 ACTION_OF = {verb: action for verb, (action, _) in VERBS.items()} | {
     "vote": "story.vote", "reset": "memory.reset", "delete-me": "privacy.delete",
 }  # fmt: skip
 """What a press needs, by the first word of the button's custom_id. A button of a new kind has to be named here."""
+
+
+Seen = dict[tuple[str, Role], str]  # a way and a role, and the cell that was seen
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,10 @@ def buttons() -> list[Way]:
     return found
 
 
+def every() -> list[Way]:
+    return [*commands(), *buttons()]
+
+
 def _ids_of(pattern: str) -> Iterator[str]:
     """What fits a template of words and numbers: each of the words that may stand somewhere, and 1 for every number."""
     pieces = re.split(r"\(\?P<\w+>([^()]*)\)", pattern)
@@ -89,6 +100,12 @@ def _value(option: Json, member: Member) -> Any:
         NUMBER: option.get("min_value", 1), USER: member, ROLE: member.guild.everyone,
         ATTACHMENT: Upload("picture.png", b"\x89PNG\x00\xff" * 10),
     }[option["type"]]  # fmt: skip
+
+
+def run(world: World, who: Member | User, member: Member, where: Channel, path: str) -> Interaction:
+    """A command with what it requires; `member` is who asks, as the server knows them."""
+    options = options_of(world.server, path, given(world).get(path, {}), member)
+    return who.command(path, channel=where, options=options)
 
 
 def press(who: Member | User, where: Channel, custom_id: str) -> Interaction:
@@ -123,3 +140,42 @@ def _filled(field: Json) -> object:
     if field["type"] == 3:
         return field["options"][0]["value"]
     return False if field["type"] == 23 else WORD
+
+
+def given(world: World) -> Mapping[str, dict[str, Any]]:
+    """Options that leave the others' roles as they are."""
+    return {"access set": {"role": "writer", "discord_role": world.writers}}
+
+
+def cell(action: str, text: str) -> str:
+    """What an answer says of whether its reader may; a refusal is one sentence, and names the role that would do."""
+    assert "went wrong" not in text, (action, text)
+    refused = f"You need the role {ACTIONS[action].name.lower()} or a higher one to use {action}."
+    assert (text == refused) == ("You need the role" in text), text
+    return NO if text == refused else YES
+
+
+async def go(world: World, who: Member | User, member: Member, where: Channel, way: Way) -> str:
+    """One command with what comes of it, or one press."""
+    if way.button:
+        answer = await heard(press(who, where, way.button))
+    else:
+        answer = await heard(run(world, who, member, where, way.path))
+    if isinstance(answer, Modal):
+        answer = await heard(submit(who, answer))
+    assert isinstance(answer, str)
+    return cell(way.action, answer)
+
+
+async def tried(world: World, role: Role, where: Channel) -> Seen:
+    """All ways, one after the other, by one member in one place."""
+    member = world[role]
+    who: Member | User = member if where.guild else member.user
+    seen: Seen = {}
+    for way in every():
+        try:
+            seen[way.name, role] = await go(world, who, member, where, way)
+        except NotOffered:
+            assert where.guild is None
+            assert way.path.split()[0] == IN_SERVERS_ONLY
+    return seen

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from typing import Any
+from typing import Any, Literal
 
 import discord
 from discord import app_commands
@@ -15,6 +15,17 @@ from discord.ext import commands
 
 KIND = commands.AutoShardedBot if os.environ.get("FOREIGN_SHARDED") else commands.Bot
 EXTENSION = "bot.extension"
+
+
+class Bell(discord.ui.View):
+    """A button of the host's own, which survives a restart as ours do."""
+
+    def __init__(self) -> None:
+        super().__init__(timeout=None)
+
+    @discord.ui.button(label="Ring", custom_id="host:ring")
+    async def ring(self, interaction: discord.Interaction[Any], button: discord.ui.Button[Any]) -> None:
+        await interaction.response.send_message("the host's bell")
 
 
 class Tree(app_commands.CommandTree[Any]):
@@ -26,8 +37,14 @@ class Host(KIND):  # type: ignore[misc, valid-type]
     def __init__(self) -> None:
         super().__init__(commands.when_mentioned, intents=discord.Intents(guilds=True), tree_cls=Tree)
 
+        self.heard = 0  # interactions, by a listener of its own
+
+    async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
+        self.heard += 1
+
     async def setup_hook(self) -> None:
         self.tree.add_command(host)
+        self.add_view(Bell())
         if name := os.environ.get("FOREIGN_COMMAND"):
             self.tree.add_command(app_commands.Group(name=name, description="The host's"))
         await self.tree.sync()
@@ -39,21 +56,25 @@ class Host(KIND):  # type: ignore[misc, valid-type]
         threads = sorted(thread.name for thread in threading.enumerate() if not thread.name.startswith("asyncio"))
         tasks = sum(task.get_name() == "memory writer" for task in asyncio.all_tasks())
         items = len(self._connection._view_store._dynamic_items)
+        views = sum("miniature:" in key for views in self._connection._view_store._views.values() for _, key in views)
         listeners = sum(map(len, self.extra_events.values()))
-        return (f"{names} | cogs {len(self.cogs)} | threads {len(threads)} | writers {tasks} | buttons {items}"
-                f" | listeners {listeners} | {self.intents.value} {type(tree).__name__}"
-                f" {tree.interaction_check.__qualname__} {self.allowed_mentions}")  # fmt: skip
+        return (f"{names} | cogs {len(self.cogs)} | views {views} | threads {len(threads)} | writers {tasks}"
+                f" | buttons {items} | listeners {listeners} | {self.intents.value} {type(tree).__name__}"
+                f" {tree.interaction_check.__qualname__} {tree.on_error.__qualname__} {tree.translator}"
+                f" {self.allowed_mentions} {self.command_prefix.__qualname__} {sorted(map(str, self.commands))}"
+                f" {self.status} {self.activity}")  # fmt: skip
 
 
 bot = Host()
 host = app_commands.Group(name="host", description="What the host does itself")
 
 
-@host.command(description="Loads or unloads the guest")
-async def guest(interaction: discord.Interaction[Any], present: bool) -> None:
+@host.command(description="Loads, reloads or unloads the guest")
+async def guest(interaction: discord.Interaction[Any], do: Literal["load", "reload", "unload"]) -> None:
     await interaction.response.defer()
+    work = {"load": bot.load_extension, "reload": bot.reload_extension, "unload": bot.unload_extension}[do]
     try:
-        await (bot.load_extension(EXTENSION) if present else bot.unload_extension(EXTENSION))
+        await work(EXTENSION)
         said = "done"
     except commands.ExtensionFailed as error:
         said = f"failed: {type(error.original).__name__}"
@@ -64,6 +85,11 @@ async def guest(interaction: discord.Interaction[Any], present: bool) -> None:
 @host.command(description="Tells how the host is")
 async def state(interaction: discord.Interaction[Any]) -> None:
     await interaction.response.send_message(bot.state())
+
+
+@host.command(description="Shows the bell")
+async def bell(interaction: discord.Interaction[Any]) -> None:
+    await interaction.response.send_message(f"heard {bot.heard}", view=Bell())
 
 
 @host.command(description="Fails")

@@ -33,6 +33,7 @@ class Fault:
     status: int = 0  # 0: the request is held, and then goes on as usual
     code: int = 0
     retry_after: float = 0.0
+    everywhere: bool = False  # a 429 for all routes
     hits: int = 0
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -79,7 +80,7 @@ class Rest:
             fault.hits += 1
             self.server.touch()
             if fault.status == 429:
-                return self._limited(payload, fault.retry_after)
+                return self._limited(payload, fault.retry_after, everywhere=fault.everywhere)
             if fault.status:
                 raise ApiError(fault.status, fault.code, "a fault on order")
             await fault.released.wait()
@@ -103,12 +104,15 @@ class Rest:
         self.server.unexpected.append(f"{method} {path}")
         raise ApiError(404, 0, "404: Not Found")
 
-    def _limited(self, payload: Payload, retry_after: float) -> web.Response:
+    def _limited(self, payload: Payload, retry_after: float, *, everywhere: bool = False) -> web.Response:
         self.server.rate_limited.append(payload)
-        data = {"message": "You are being rate limited.", "retry_after": retry_after, "global": False}
+        data = {"message": "You are being rate limited.", "retry_after": retry_after, "global": everywhere}
         headers = {"Retry-After": str(max(1, round(retry_after))), "Via": "1.1 loopback",
-                   "X-RateLimit-Scope": "user", "X-RateLimit-Remaining": "0",
-                   "X-RateLimit-Reset-After": f"{retry_after:.3f}"}  # fmt: skip
+                   "X-RateLimit-Scope": "global" if everywhere else "user"}  # fmt: skip
+        if everywhere:
+            headers["X-RateLimit-Global"] = "true"
+        else:
+            headers |= {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset-After": f"{retry_after:.3f}"}
         return self._json(data, 429, headers)
 
     def _window(self, method: str, path: str) -> tuple[float, int]:

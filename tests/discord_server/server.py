@@ -275,9 +275,11 @@ class DiscordServer:
 
     # ---- faults
 
-    def rate_limit_next(self, method: str, path_pattern: str, times: int = 1, retry_after: float = 0.2) -> Fault:
-        """The next `times` requests whose path (without /api/v10) matches are answered 429."""
-        return self._fault(Fault(self, method, re.compile(path_pattern), times, 429, retry_after=retry_after))
+    def rate_limit_next(self, method: str, path_pattern: str, times: int = 1, retry_after: float = 0.2, *,
+                        everywhere: bool = False) -> Fault:  # fmt: skip
+        """The next `times` requests whose path (without /api/v10) matches are answered 429; `everywhere`: globally."""
+        pattern = re.compile(path_pattern)
+        return self._fault(Fault(self, method, pattern, times, 429, retry_after=retry_after, everywhere=everywhere))
 
     def fail_next(self, method: str, path_pattern: str, status: int, times: int = 1, code: int = 0) -> Fault:
         """The next `times` matching requests are answered with that status and error code, and do nothing."""

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
 
-from memory import Author, LessonRow, NewTurn, Store, Turn
+from memory import Author, LessonRow, NewTurn, Store, Table, Turn, copies, key_file, sealing
 
 ANN = Author(7, "Ann")
 BEN = Author(8, "Ben")
@@ -22,10 +22,12 @@ async def story(store: Store, channel: int = 1, premise: str = "A hill.") -> Non
     await store.start_story(channel, guild=3, title="Hill", premise=premise, author=ANN)
 
 
-async def step(store: Store, channel: int = 1, member: str = "She ran.", model: str = "The wind ran.") -> list[Turn]:
+async def step(
+    store: Store, channel: int = 1, member: str = "She ran.", model: str = "The wind ran.", author: Author = ANN
+) -> list[Turn]:
     under_way = await store.story(channel)
     assert under_way is not None
-    return await store.append(channel, exchange(member, model), after=under_way.head)
+    return await store.append(channel, exchange(member, model, author), after=under_way.head)
 
 
 async def texts(store: Store, channel: int = 1) -> list[str]:
@@ -55,6 +57,44 @@ async def taught(
         per_member=per_member,
         per_channel=per_channel,
     )
+
+
+async def everything(store: Store, author: Author, word: str, channel: int, *, base_id: str = "base") -> None:
+    """By this author something of every kind in channels from `channel` on, each with the word in all of its texts."""
+    await store.start_story(channel, guild=3, title=f"{word} title", premise=f"{word} premise", author=author)
+    turns = await step(store, channel, f"{word} turn", "The wind.", author)
+    await store.edit_turn(channel, turns[0].id, NewTurn(author, "member", f"{word} edit"))
+    last = (await store.path(channel))[-1].id
+    head = (await store.add_sibling(channel, last, NewTurn(author, "model", f"{word} try"))).id
+    await store.put_summary(channel, head, 5, f'["{word} summary"]')
+    await store.put_summary(channel, head, 5, f'["{word} summary of theirs"]', author)
+    await store.restore_summary(channel, (await store.summary_versions(channel, 1))[0].id, author)
+    await store.put_vectors(channel, head, base_id, 5, f"{word} vectors".encode())
+    await store.put_note(channel, f"{word} note", 3, author)
+    await store.put_table(channel, Table((author,), 1.0, 60.0, 0))
+    await store.add_pin(channel, f"{word} pin", author, (f"{word} key",))
+    await taught(store, channel, prompt=f"{word}?", answer=f"{word}.", author=author, blob=f"{word} units".encode())
+    await store.put_units((await store.lessons(channel))[0].id, "others", f"{word} units".encode())
+    await store.set_setting(f"user:{author.id}", "colour", "red")
+    pages = [f"{word} 1", f"{word} 2"]
+    await store.import_story(channel + 1, guild=3, title=f"{word} file", texts=pages, author=author)
+
+
+def opened(file: Path, key: bytes) -> list[str]:
+    """Every value in the file, as whoever has the key can read it; the file may be open elsewhere."""
+    found: list[str] = []
+    with copies.opened(file, key) as connection:
+        for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            columns = [row["name"] for row in connection.execute(f"PRAGMA table_info({table})")]
+            for row in connection.execute(f"SELECT {sealing.opening(table, columns)} FROM {table}"):
+                found += [v.decode("latin-1") if isinstance(v, bytes) else str(v) for v in tuple(row)]
+    return found
+
+
+def key_of(file: Path) -> bytes:
+    key = key_file.read(key_file.beside(file))
+    assert key is not None
+    return key
 
 
 def content(file: Path) -> bytes:

@@ -128,7 +128,7 @@ async def test_a_file_of_the_first_version_keeps_what_people_wrote(file: Path) -
         pass
     sql(file, "INSERT INTO stories VALUES (1, 1, 3, 'Hill', 7, 5, 1, 0.5, 0)")
     ann, nobody = "7, 'Ann'", "NULL, ''"
-    for turn, parent, step, who, kind, preferred in (
+    for turn, parent, at_step, who, kind, preferred in (
         (1, "NULL", 1, ann, "premise", "2"),
         (2, "1", 2, ann, "member", "3"),
         (3, "2", 2, nobody, "model", "4"),
@@ -136,7 +136,7 @@ async def test_a_file_of_the_first_version_keeps_what_people_wrote(file: Path) -
         (5, "4", 3, nobody, "model", "NULL"),
     ):
         place = f"{turn - 1}, 7, {7 * turn - 7}, {preferred}"
-        values = f"{turn}, 1, {parent}, {step}, {who}, '{kind}', 'Words. ', 0.5, {place}"
+        values = f"{turn}, 1, {parent}, {at_step}, {who}, '{kind}', 'Words. ', 0.5, {place}"
         sql(file, f"INSERT INTO turns VALUES ({values})")
     for turn, body, at in ((3, "early", 1.5), (5, "late", 2.5)):
         sql(file, f"INSERT INTO summaries VALUES ({turn}, {10 * (turn - 1)}, '{body}', {at})")
