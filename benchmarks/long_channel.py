@@ -1,7 +1,9 @@
 """python -m benchmarks.long_channel [--exchanges 1000] [--json]: does a long story cost memory or speed?
 
 Writes exchanges (a member's sentence, a reply of up to 24 tokens) into one channel, through the same session as the
-bot, and prints resident memory and milliseconds a token after every tenth of them: neither may grow with the story.
+bot, and prints after every tenth of them: resident memory; milliseconds a reply, from the request until it is stored,
+and milliseconds of processor time, the work behind the replies included; and what the story adds to the database, in
+bytes a turn. None of that may grow with the story. What counts as growth begins behind WARM_UP exchanges.
 """
 
 from __future__ import annotations
@@ -12,13 +14,15 @@ import gc
 import json
 import statistics
 import tempfile
+import time
 from pathlib import Path
+from typing import Any
 
 from bot.services import Services
 from config.settings import Settings
 from memory import Author
 
-WARM_UP = 20  # exchanges before the first reading: allocators and caches reach their size
+WARM_UP = 100  # exchanges before the first reading: they fill the window, and all kinds of work were done once
 
 
 class Silence:
@@ -34,47 +38,66 @@ def resident_mb() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
 
 
-async def measure(exchanges: int, weights: Path | None) -> dict[str, object]:
+def stored_bytes(file: Path) -> int:
+    """Of a database and its journal."""
+    return sum(part.stat().st_size for part in file.parent.glob(f"{file.name}*"))
+
+
+async def measure(exchanges: int, weights: Path | None, tokens: int) -> dict[str, Any]:
     author = Author(1, "Ada")
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(data_dir=Path(folder), weights=weights, max_new_tokens=24)
+        settings = Settings(data_dir=Path(folder), weights=weights, max_new_tokens=tokens)
         async with await Services.open(settings) as services:
-            session, rows = services.session(0), []
-            await session.start("A long story", "Once upon a time, Mira and Tom lived by the sea.", author)
-            for day in range(WARM_UP):
-                await session.write(f"On day {day} Tom told Mira a tale.", author, Silence())
-            await services.idle()
-            gc.collect()
-            start = resident_mb()
-            for part in range(10):
-                times = []
-                for n in range(exchanges // 10):
-                    reply = await session.write(f"Then Tom told Mira about day {part}, {n}.", author, Silence())
-                    if reply.generated and reply.generated.tokens:
-                        times.append(reply.generated.seconds / reply.generated.tokens * 1000)
+            session, rows = services.session(0), list[dict[str, float]]()
+
+            async def write(day: str) -> float:
+                began = time.perf_counter()
+                await session.write(f"Then Tom told Mira about {day}.", author, Silence())
+                return (time.perf_counter() - began) * 1000
+
+            async def reading() -> tuple[float, int, float]:
                 await services.idle()
                 gc.collect()
+                return resident_mb(), stored_bytes(services.store.file), time.process_time()
+
+            await session.start("A long story", "Once upon a time, Mira and Tom lived by the sea.", author)
+            for n in range(WARM_UP):
+                await write(f"the day before, {n}")
+            start, stored, spent = await reading()
+            each = max(exchanges // 10, 1)
+            for part in range(10):
+                times = [await write(f"day {part}, {n}") for n in range(each)]
+                before, began = stored, spent
+                resident, stored, spent = await reading()
                 rows.append(
-                    {"exchanges": (part + 1) * exchanges // 10, "rss_mb": round(resident_mb(), 1),
-                     "ms_per_token": round(statistics.median(times), 2)}
+                    {"exchanges": (part + 1) * each, "rss_mb": round(resident, 1),
+                     "ms_per_reply": round(statistics.median(times), 1),
+                     "cpu_ms_per_reply": round((spent - began) * 1000 / each, 1),
+                     "bytes_per_turn": round((stored - before) / (2 * each))}
                 )  # fmt: skip
-    return {"rss_start_mb": round(start, 1), "rss_growth_mb": round(rows[-1]["rss_mb"] - start, 1), "rows": rows}
+    growth = round(rows[-1]["rss_mb"] - start, 1)
+    slower = round(rows[-1]["cpu_ms_per_reply"] / rows[0]["cpu_ms_per_reply"], 2)
+    return {"rss_start_mb": round(start, 1), "rss_growth_mb": growth, "last_over_first_cpu": slower, "rows": rows}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--exchanges", type=int, default=1000)
     parser.add_argument("--weights", type=Path)
+    parser.add_argument("--tokens", type=int, default=24, help="of a reply, at most")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    figures = asyncio.run(measure(args.exchanges, args.weights))
+    figures = asyncio.run(measure(args.exchanges, args.weights, args.tokens))
     if args.json:
         print(json.dumps(figures))
         return
-    print(f"resident after warm-up {figures['rss_start_mb']} MB, growth {figures['rss_growth_mb']} MB")
-    print("exchanges   resident MB   ms/token (median)")
-    for row in figures["rows"]:  # type: ignore[attr-defined]
-        print(f"{row['exchanges']:9}   {row['rss_mb']:11}   {row['ms_per_token']:8}")
+    print(f"resident after {WARM_UP} exchanges {figures['rss_start_mb']} MB, growth {figures['rss_growth_mb']} MB")
+    print("exchanges   resident MB   ms/reply (median)   processor ms/reply   bytes/turn")
+    for row in figures["rows"]:
+        print(
+            f"{row['exchanges']:9}   {row['rss_mb']:11}   {row['ms_per_reply']:17}   {row['cpu_ms_per_reply']:18}"
+            f"   {row['bytes_per_turn']:10}"
+        )
 
 
 if __name__ == "__main__":

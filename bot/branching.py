@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bot.branch_tree import Tree, tree_of
 from bot.errors import InputError
 from bot.manuscript import SENTENCE_ENDS, behind, typed
-from bot.modes import ONE_WORD, covered_twigs, one_word
+from bot.modes import ONE_WORD, ROUND_ROBIN, covered_twigs, one_word
 from bot.rating import Rating
 from bot.sharing import SEALED, SharedChannel
 from memory import Author, HeadMovedError, NewTurn, NotFoundError, Story, Turn, Twig
@@ -165,4 +165,7 @@ class BranchingChannel(SharedChannel):
         Raises `NotFoundError`.
         """
         async with self._lock:
-            return await self._store.resume_story(self.channel, story)
+            found = await self._store.resume_story(self.channel, story)
+            if found.mode == ROUND_ROBIN:  # the time since it was finished is nobody's
+                await self._begin_turn()
+            return found

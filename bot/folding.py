@@ -22,10 +22,10 @@ _READ_AS: dict[str, str] = {
     for sign in signs
     for case in (sign, sign.lower(), sign.upper())
 } | _LEET
-_BEFORE_FOLDING = str.maketrans("ϲϹſ", "ccs")  # folding would make another letter of them
+_BEFORE_FOLDING = str.maketrans("\u03f2\u03f9\u017f", "ccs")  # folding would make another letter of them
 _INNER_LEET = {"!": "i", "|": "i", "+": "t"}  # only between letters: at the end of a word they are punctuation
 _DRAWN = {"()": "o", "[]": "o", "|_|": "u", "|<": "k", "/\\": "a", "\\/": "v", "><": "x"}  # letters made of signs
-MASKS = "*#•●∗"  # a letter that was left out
+MASKS = "*#\u2022\u25cf\u2217"  # a letter that was left out
 
 # "LATIN SMALL LETTER O WITH STROKE", "LATIN LETTER SMALL CAPITAL R", "NEGATIVE SQUARED LATIN CAPITAL LETTER A"
 _NAME_OF_LETTER = re.compile(r"(?:LATIN\b.*|REGIONAL INDICATOR SYMBOL )LETTER (?:[A-Z]+ )*?([A-Z])(?: WITH .*| BAR)?$")

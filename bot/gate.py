@@ -21,7 +21,7 @@ from bot.output import LIMIT, split
 from bot.roles import ASSIGNABLE, KNOWN_ERRORS, MAX_CHOICES, TEACHING, Bot, Interaction, Options, Roles, scope
 from bot.services import Services
 from bot.session import ChannelSession
-from bot.streaming import INVALID_TOKEN, NO_MENTIONS, UNKNOWN_WEBHOOK, ChannelPlace, describe
+from bot.streaming import INVALID_TOKEN, NO_MENTIONS, UNDELIVERED, UNKNOWN_WEBHOOK, ChannelPlace, describe
 from memory import Author
 
 __all__ = [  # what cogs work with
@@ -114,6 +114,7 @@ class Gate(Roles):
         self._running: set[asyncio.Task[Any]] = set()
         self._writing: dict[ChannelSession, int] = {}
         self._closing = False
+        self._end: asyncio.Future[None] | None = None
 
     def session(self, interaction: Interaction) -> ChannelSession:
         """That of the channel it came from."""
@@ -155,7 +156,7 @@ class Gate(Roles):
         except KNOWN_ERRORS as error:
             log.info("%s refused: %s", action, type(error).__name__)
             await self.say(interaction, without_paths(str(error), self.services.settings.data_dir))
-        except (discord.HTTPException, OSError) as error:
+        except UNDELIVERED as error:
             log.warning("%s failed: %s", action, describe(error))
             await self.say(interaction, FAILED)
         except Exception:
@@ -185,7 +186,7 @@ class Gate(Roles):
         component = interaction.type is discord.InteractionType.component
         try:
             await interaction.response.defer(ephemeral=True, thinking=not component)
-        except (discord.HTTPException, OSError) as error:
+        except UNDELIVERED as error:
             log.warning("an interaction was not acknowledged: %s", describe(error))
             return False
         return True
@@ -206,7 +207,7 @@ class Gate(Roles):
         last = {name: value for name, value in (("file", file), ("view", view)) if value is not None}
         try:
             await self._answer(interaction, parts, last)
-        except (discord.HTTPException, OSError) as error:
+        except UNDELIVERED as error:
             log.info("an answer did not arrive: %s", describe(error))
             if isinstance(error, HeldBackError) or getattr(error, "code", None) in GONE:
                 await self._post(interaction, parts[0])
@@ -215,7 +216,7 @@ class Gate(Roles):
         """Puts the text in place of the answer whose button was pressed; the button goes."""
         try:
             await interaction.edit_original_response(content=text, view=None, allowed_mentions=NO_MENTIONS)
-        except (discord.HTTPException, OSError) as error:
+        except UNDELIVERED as error:
             log.info("an answer was not replaced: %s", describe(error))
             await self.say(interaction, text)
 
@@ -233,7 +234,7 @@ class Gate(Roles):
     async def _post(self, interaction: Interaction, text: str) -> None:
         try:
             await self.place(interaction).send(text[:LIMIT], None)
-        except (discord.HTTPException, OSError) as error:
+        except UNDELIVERED as error:
             log.info("nor in the channel: %s", describe(error))
 
     async def post(self, channel: int, text: str) -> bool:
@@ -241,7 +242,7 @@ class Gate(Roles):
         try:
             place = ChannelPlace(self.bot.get_partial_messageable(channel), self.services.breaker)
             await place.send(text[:LIMIT], None)
-        except (discord.HTTPException, OSError) as error:
+        except UNDELIVERED as error:
             log.warning("channel %d took no message: %s", channel, describe(error))
             return False
         return True
@@ -254,7 +255,7 @@ class Gate(Roles):
             return
         try:
             await interaction.delete_original_response()
-        except (discord.HTTPException, OSError) as error:
+        except UNDELIVERED as error:
             log.info("an answer was not taken back: %s", describe(error))
 
     def place(self, interaction: Interaction) -> ChannelPlace:
@@ -284,10 +285,14 @@ class Gate(Roles):
 
     async def close(self, patience: float = 5.0) -> None:
         """Takes no more; stops what is being written and waits until it is shown and stored. Idempotent."""
-        self._closing = True
+        if self._end is None:  # cogs close it once more when they go, which must not take as long again
+            self._closing, self._end = True, asyncio.ensure_future(self._close(patience, asyncio.current_task()))
+        await asyncio.shield(self._end)
+
+    async def _close(self, patience: float, caller: asyncio.Task[Any] | None) -> None:
         clock = asyncio.get_running_loop().time
         end = clock() + patience
-        running = self._running - {asyncio.current_task()}
+        running = self._running - {caller}
         while running and clock() < end:
             for session in list(self._writing):
                 session.stop()

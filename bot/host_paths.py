@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 # From a root on, with at least one folder below it; what is left is the last name. An address of the web is none.
-_PATH = re.compile(r"(?<![\w:/\\.])(?:[A-Za-z]:[\\/]|/)(?:[^\s/\\'\"()<>]+[/\\])+([^\s/\\'\"()<>]*)")
+_PATH = re.compile(r"(?<![^\s'\"(\[<=])(?:[A-Za-z]:[\\/]|/)(?:[^\s/\\'\"()<>]+[/\\])+([^\s/\\'\"()<>]*)")
 
 
 def without_paths(text: str, *folders: Path) -> str:

@@ -172,10 +172,12 @@ class RememberingChannel(Channel):
             await self._rating.made("pins", pin.id, rating)
         return pin
 
-    async def unpin(self, pin: int) -> Pin:
+    async def unpin(self, pin: int, actor: Author | None = None) -> Pin:
         """Raises `NotFoundError`."""
         async with self._lock:
-            return await self._store.remove_pin(self.channel, pin)
+            gone = await self._store.remove_pin(self.channel, pin)
+            await self._noted(actor, "memory.unpin", f"pin {pin}")
+        return gone
 
     # The note
 

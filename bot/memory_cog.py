@@ -65,7 +65,7 @@ class MemoryCog(commands.Cog, name=MEMORY_COG):
     @command("memory.unpin", "unpin", "Lets a pinned fact go", memory)
     @app_commands.describe(pin="Its number in /memory show")
     async def unpin(self, interaction: Interaction, pin: int) -> None:
-        gone = await self.gate.session(interaction).unpin(pin)
+        gone = await self.gate.session(interaction).unpin(pin, author(interaction))
         await self.gate.say(interaction, f"No longer pinned: {line(gone.text, 300)}")
 
     @unpin.autocomplete("pin")

@@ -55,6 +55,11 @@ def one_word(text: str) -> str:
     return text
 
 
+def word_behind(before: str, word: str) -> str:
+    """The word with the blank that keeps it from the one before."""
+    return word if not before or before[-1].isspace() else f" {word}"
+
+
 def require_another(turns: Sequence[Turn], author: Author | None) -> None:
     """Raises `InputError` where the last word is this one's; None: the model's."""
     if not turns or turns[-1].kind == "premise":

@@ -15,7 +15,8 @@ from memory import Belongings, Removed
 NOTICE = """\
 **What I keep**, in one file on the machine of whoever runs me and in its backups, every text sealed with their key:
 - what you add to stories, with your name, your id, the time and the channel, and what I wrote in answer;
-- what you type into my commands and forms: titles, notes, pins, lessons, changes of a summary;
+- what you type into my commands and forms: titles, notes, pins, lessons, changes of a summary; your seat at a \
+story's table;
 - what was made of that: summaries of stories, the units that learnt a lesson, numbers that help me remember;
 - the settings of channels and servers, and a log of who changed what, with ids and without texts.
 **What I do not do**: keep anything that was not given to me by a command, a form, a button or a reply to me; send any \

@@ -127,7 +127,9 @@ def _together(told: dict[str, Any]) -> Together:
     fits = isinstance(name, str) and _strings(first) and _strings(second) and first and second
     if not fits or type(within) is not int or not 0 < within <= AT_MOST:
         raise ValueError(f"each together has a name, lists as first and second, and within, 1 to {AT_MOST} words")
-    assert isinstance(name, str) and isinstance(first, list) and isinstance(second, list)
+    assert isinstance(name, str)
+    assert isinstance(first, list)
+    assert isinstance(second, list)
     return Together(name, frozenset(first), frozenset(second), within)
 
 

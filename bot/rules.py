@@ -122,9 +122,7 @@ class ContentRules:
         cuts = [0, *(cut - begin for cut in range(_ceiling(begin + 1), begin + len(text), PART)), len(text)]
         for start, end in pairwise(cuts):
             before = text[max(start - LOOK_BACK, 0) : start]
-            check = (
-                self._known if end - start == PART else self._check_part
-            )  # those at both ends change with each reply
+            check = self._known if end - start == PART else self._check_part  # both ends change with each reply
             if (refusal := check(text[start:end], before, mature)) is not None:
                 raise RefusedError(refusal.category, where)
 

@@ -31,6 +31,7 @@ from config.settings import Settings
 from engine.errors import EngineError
 from engine.folder import default_weights
 from engine.generation import Engine
+from engine.host import keep_memory_together
 from engine.sampling import SamplingParams
 from engine.signature import check_signature
 from engine.worker import Worker
@@ -93,6 +94,7 @@ class Services:
         Raises:
             StartError, StoreError, EngineError: one sentence; nothing is left open.
         """
+        keep_memory_together()
         rules = ContentRules.load(settings.rules)
         store = await Store.open(settings.database_file, key=settings.key_bytes)
         try:

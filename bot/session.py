@@ -17,11 +17,11 @@ from bot.modes import (
     LAST_LINE,
     MAX_LINE,
     ONE_WORD,
-    ROUND_ROBIN,
     last_line,
     one_word,
     plays_alone,
     require_another,
+    word_behind,
 )
 from bot.rating import Rating
 from bot.replying import Length, ReplyingChannel, shown, watched
@@ -98,7 +98,7 @@ class ChannelSession(ReplyingChannel):
                 premise=premise,
                 author=author,
                 mode=mode,
-                patience=patience if mode == ROUND_ROBIN else None,
+                patience=patience,
             )
             await self._rating.made("stories", story.id, rating)
         return story
@@ -124,7 +124,7 @@ class ChannelSession(ReplyingChannel):
             if story.mode == ONE_WORD:
                 require_another(turns, None if text is None else author)
             if text is not None:
-                text = behind(before, one_word(text) if story.mode == ONE_WORD else text)
+                text = word_behind(before, one_word(text)) if story.mode == ONE_WORD else behind(before, text)
                 self._rules.require(text, before=before, mature=rating is Rating.MATURE)
                 new = [NewTurn(author, "member", text)]
             reply, generated, notice = "", None, None

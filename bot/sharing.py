@@ -31,30 +31,31 @@ class SharedChannel(RememberingChannel):
     """`keeps` says that whoever asks is a keeper; the host is who started the story."""
 
     async def standing(self) -> Standing | None:
-        """None without a story. What has changed by time meanwhile is stored."""
-        async with self._lock:
-            story = await self._store.story(self.channel)
-            if story is None:
-                return None
-            table = await self._table(story)
-            if story.mode == ROUND_ROBIN and table != await self._store.table(self.channel):
-                await self._store.put_table(self.channel, table)
+        """None without a story."""
+        story = await self._store.story(self.channel)
+        if story is None:
+            return None
+        table = await self._table(story)
         end = turns.due(table)
         return Standing(story.mode, table, None if end is None else max(0.0, end - self._clock()))
 
+    async def settle(self) -> None:
+        """Stores what has become of the table by time, so that the next process finds it so."""
+        async with self._lock:
+            story = await self._store.story(self.channel)
+            if story is not None and story.mode == ROUND_ROBIN:
+                await self._store.put_table(self.channel, await self._table(story))
+
     async def set_mode(self, mode: Mode, minutes: float | None, who: Author, *, keeps: bool) -> Story:
-        """Has the story be shared otherwise from now on; `minutes` is the time of a turn, where there are turns.
+        """Has the story be shared otherwise from now on; `minutes` is the time of a turn, None the one it was.
 
         Those at the table stay there, and a turn begins anew. Raises `InputError`, `NoStoryError`.
         """
         patience = turns.patience_of(minutes)
         async with self._lock:
-            story = await self._story()
-            _require_host(story, who, keeps=keeps)
-            table = await self._store.table(self.channel)
-            kept = table.patience if minutes is None and story.mode == ROUND_ROBIN else patience
-            await self._store.put_table(self.channel, replace(table, patience=kept, since=None, missed=0))
+            _require_host(await self._story(), who, keeps=keeps)
             story = await self._store.set_mode(self.channel, mode)
+            await self._begin_turn(patience)
             await self._noted(who, "story.mode", mode)
         return story
 
@@ -83,6 +84,13 @@ class SharedChannel(RememberingChannel):
                 _require_host(story, who, keeps=keeps)
             await self._store.put_table(self.channel, turns.handed_on(table, self._clock()))
         return first
+
+    async def _begin_turn(self, patience: float | None = None) -> None:
+        """Whoever is at turn has all of their time from now on; with `patience`, that one."""
+        table = await self._store.table(self.channel)
+        patience = table.patience if patience is None else patience
+        since = self._clock() if table.seats else None
+        await self._store.put_table(self.channel, replace(table, patience=patience, since=since, missed=0))
 
     async def _change(self, change: turns.Change) -> None:
         async with self._lock:

@@ -66,6 +66,7 @@ class TableCommands(StoryFront):
         """When the process begins: those who were at turn before have all of their time again."""
         for channel, guild in await self.gate.services.store.tables_taken():
             session = self.gate.services.session(channel, guild)
+            await session.settle()
             standing = await session.standing()
             if standing is not None:
                 self._watch(session, standing.wait)
@@ -81,6 +82,7 @@ class TableCommands(StoryFront):
         await asyncio.sleep(wait)
         try:
             with self.gate.working():
+                await session.settle()
                 await self._restate(session)
         except InputError:
             log.info("a turn was not handed on: the process is ending")

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+import aiohttp
 import discord
 
 from bot import pace
@@ -15,6 +16,12 @@ from bot.errors import BotError, HeldBackError
 from bot.output import LIMIT, story_messages, units
 
 log = logging.getLogger(__name__)
+
+UNDELIVERED = (
+    discord.HTTPException,
+    OSError,
+    aiohttp.ClientError,
+)  # a connection that is lost is none of the first two
 
 INTERVAL = 1.1  # seconds between edits where the limits are not known: about five in five seconds, for a channel
 SLOWEST = 10.0
@@ -205,7 +212,7 @@ class MessageStream:
         try:
             self._posted.append(await self._place.send(foot, None))
             self._shown.append((foot, False))
-        except (discord.HTTPException, OSError) as error:
+        except UNDELIVERED as error:
             log.info("no line under a reply: %s", describe(error))
 
     async def crown(self, view: discord.ui.View) -> bool:
@@ -263,7 +270,7 @@ class MessageStream:
                 await self._sync(final=False)
             except PlaceLostError:
                 return
-            except (discord.HTTPException, OSError) as error:
+            except UNDELIVERED as error:
                 log.info("an edit failed, the next one may not: %s", describe(error))
                 self._wake.set()
             pause = max(self._place.pause(self._interval), min(SLOWEST, 2 * (clock() - begin)))
@@ -275,7 +282,7 @@ class MessageStream:
             self._said.clear()
             try:
                 await self._place.typing()
-            except (discord.HTTPException, OSError) as error:
+            except UNDELIVERED as error:
                 log.info("no typing shown: %s", describe(error))
                 return
             await _set_within(self._said, TYPING_LASTS)
@@ -309,7 +316,7 @@ class MessageStream:
             del self._posted[len(messages) :], self._shown[len(messages) :]
         except (discord.Forbidden, discord.NotFound) as error:
             raise self._fail(error) from error
-        except (discord.HTTPException, OSError) as error:
+        except UNDELIVERED as error:
             if final or _is_final(error):
                 raise self._fail(error) from error
             raise

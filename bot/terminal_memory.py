@@ -95,7 +95,7 @@ async def _pin(desk: Desk, rest: str) -> None:
 
 
 async def _unpin(desk: Desk, rest: str) -> None:
-    pin = await desk.session.unpin(number(rest, "/memory unpin N, as /memory show counts"))
+    pin = await desk.session.unpin(number(rest, "/memory unpin N, as /memory show counts"), desk.author)
     desk.screen.say(f"No longer pinned: {pin.text}")
 
 

@@ -26,11 +26,9 @@ SHORTEST, LONGEST = 5.0, 7 * 24 * 3600.0  # seconds of patience
 
 
 def patience_of(minutes: float | None) -> float | None:
-    """What people choose, in seconds: nothing is `PATIENCE`, and 0 is any time. Raises `InputError`."""
-    if minutes is None:
-        return PATIENCE
-    if minutes == 0:
-        return None
+    """What people choose, in seconds: None is nothing in particular, and 0 any time. Raises `InputError`."""
+    if minutes is None or minutes == 0:
+        return minutes
     if not SHORTEST <= minutes * 60 <= LONGEST:
         raise InputError(
             "A turn may take 0.1 minutes to 10,080, which is a week, or 0 for any time: choose one of those."
@@ -50,9 +48,10 @@ def rests(table: Table) -> bool:
 
 def due(table: Table) -> float | None:
     """When the turn is handed on by itself; None where that does not happen."""
-    if not table.seats or table.patience is None or table.since is None or rests(table):
+    patience = PATIENCE if table.patience is None else table.patience
+    if not table.seats or not patience or table.since is None or rests(table):
         return None
-    return table.since + table.patience
+    return table.since + patience
 
 
 def settled(table: Table, now: float, awake: float) -> Table:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import tomllib
 import types
+from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -53,6 +54,7 @@ class SourcePreset:
     weight: float  # share of the training tokens
     licence: str
     rating: Literal["general", "mature"] = "general"
+    children: Literal["yes", "no"] | None = None  # whether anything in it is about, for or by them; None: nobody knows
     credit: str | None = None  # who is named in the card, where no list of authors lies beside the corpus
     speakers: Literal["roles"] | None = None  # each line is "NAME: text" of a real person, who becomes GM, PLAYER 1 ...
     final_weight: float | None = None  # the same in the last steps, see `final_share`; None: as before
@@ -102,6 +104,22 @@ class Preset:
 def final_weights(preset: Preset) -> list[float]:
     """The weight of each source at the end of the training."""
     return [s.weight if s.final_weight is None else s.final_weight for s in preset.sources]
+
+
+def mixes_children(corpora: Iterable[tuple[str, str | None, str | None]]) -> str | None:
+    """Why corpora, by file, rating and what is said of children, may not be trained on together; None where they may.
+
+    Where one is mature, all of them have to say `children = "no"`.
+    """
+    listed = list(corpora)
+    mature = next((file for file, rating, _ in listed if rating == "mature"), None)
+    if mature is None:
+        return None
+    for file, _, children in listed:
+        if children != "no":
+            told = "has to do with children" if children else "does not say that it has nothing to do with children"
+            return f'{mature} is mature and {file} {told} (children = "no"), so they are not mixed: take one of them out'
+    return None
 
 
 def preset_names() -> list[str]:
@@ -173,6 +191,9 @@ def _build(name: str, raw: dict[str, Any]) -> Preset:
     for holds, message in checks:
         if not holds:
             raise PresetError(f"Preset {name}: {message}.")
+    mixed = mixes_children((source.file, source.rating, source.children) for source in preset.sources)
+    if mixed is not None:
+        raise PresetError(f"Preset {name}: {mixed}.")
     return preset
 
 

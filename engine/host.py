@@ -15,7 +15,8 @@ from engine.errors import WeightsError
 from engine.shape import GPTConfig
 
 CGROUPS, OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
-M_MMAP_THRESHOLD, LARGE_BLOCK = -3, 256 << 10  # of glibc's mallopt; bytes
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # of glibc's mallopt
+LARGE_BLOCK = 64 << 10  # bytes
 WORKSPACE = 64 << 20  # what reading and writing take beside weights and cache: stacks of threads, copies of one matrix
 
 
@@ -88,14 +89,18 @@ def memory_needed(config: GPTConfig, dtype: str) -> int:
     return config.n_weights * BYTES[dtype] + cache_bytes(config, dtype) + max(loading, reading) + WORKSPACE
 
 
-def keep_large_blocks_apart() -> None:
-    """From now on have the C library take large blocks from the system one by one, and give each back once it is free.
+def keep_memory_together() -> None:
+    """From now on have the C library serve all threads out of one pool, and take large blocks from the system one by
+    one, to give each back as soon as it is free. To be called before there are threads.
 
-    Left to itself it raises its limit with every large block that is freed, so that in a process that runs for days the
-    matrices of one moment leave holes among the small blocks of another, and none of that goes back.
+    Left to itself it has a pool for each thread, and raises its limit for large blocks with every one that is freed:
+    so, in a process that runs for days, the matrices and texts of one moment leave holes among the small blocks of
+    another, in each pool, and none of that goes back.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library has rules of its own
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
+        library = ctypes.CDLL(None)
+        library.mallopt(M_ARENA_MAX, 1)
+        library.mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 def return_freed_memory() -> None:

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypeAlias
+from copy import copy
+from typing import NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +90,17 @@ class Recollection:
         self._starts = np.cumsum(np.bincount(followed + 1, minlength=1))  # in _places, of each id
 
     @property
+    def ids(self) -> Ids:
+        """Of the past, (P,)."""
+        return self._ids[COPIED:]
+
+    def with_vectors(self, vectors: tuple[MemoryVectors, States] | None) -> Self:
+        """The same past beside other vectors."""
+        other = copy(self)
+        other._vectors = vectors
+        return other
+
+    @property
     def nbytes(self) -> int:
         """Of what is kept to find places of the past."""
         return self._ids.nbytes + self._places.nbytes + self._before.nbytes + self._starts.nbytes
@@ -159,13 +171,12 @@ class _Past(NamedTuple):
     """A text that was encoded, and what was made of it."""
 
     text: str
-    ids: Ids  # (P,)
     vectors: tuple[MemoryVectors, States] | None
     made: Recollection
 
     @property
     def nbytes(self) -> int:
-        return sys.getsizeof(self.text) + self.ids.nbytes + self.made.nbytes
+        return sys.getsizeof(self.text) + self.made.nbytes
 
 
 class Recollector:
@@ -187,10 +198,9 @@ class Recollector:
             return None
         known = self._taken(past)
         if known is None or known.text != past:
-            ids = self._encoded(past, known)
-            known = _Past(past, ids, vectors, Recollection(ids, self._words, vectors))
+            known = _Past(past, vectors, Recollection(self._encoded(past, known), self._words, vectors))
         elif known.vectors is not vectors:
-            known = _Past(known.text, known.ids, vectors, Recollection(known.ids, self._words, vectors))
+            known = _Past(past, vectors, known.made.with_vectors(vectors))
         self._pasts.append(known)
         while len(self._pasts) > 1 and sum(one.nbytes for one in self._pasts) > self._most:
             del self._pasts[0]
@@ -207,7 +217,7 @@ class Recollector:
         """Ids of a text, as much of it as is new behind the one that it goes on from."""
         kept, fresh = np.zeros(0, dtype=np.int32), past
         if known is not None and (gone := _gone(known.text, past)) is not None:
-            kept = known.ids[len(self._tokenizer.encode(known.text[:gone])) :]
+            kept = known.made.ids[len(self._tokenizer.encode(known.text[:gone])) :]
             fresh = past[len(known.text) - gone :]
         pieces = [np.array(self._tokenizer.encode(piece), dtype=np.int32) for piece in _pieces(fresh)]
         return np.concatenate((kept, *pieces))

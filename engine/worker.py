@@ -21,7 +21,7 @@ from engine.decoder import bytes_needed
 from engine.errors import EngineClosedError, EngineError, QueueFullError
 from engine.folder import check_values, read_config
 from engine.generation import Engine
-from engine.host import free_bytes, keep_large_blocks_apart, require_room, return_freed_memory
+from engine.host import free_bytes, require_room, return_freed_memory
 from engine.job import Job, Kind
 from engine.lesson import Lesson, TeachParams
 from engine.lines import Lines
@@ -93,7 +93,6 @@ class Worker:
 
     def start(self) -> None:
         """Start the thread; called once, in the running loop."""
-        keep_large_blocks_apart()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name="engine")
         self._thread.start()

@@ -20,7 +20,7 @@ from memory.backups import backups_of
 from memory.cipher import unwrap, wrap
 from memory.copies import check, wrapped_keys
 from memory.errors import DatabaseUnavailableError, KeyUnusableError, StoreError
-from memory.opening import open_connection, take
+from memory.opening import Connect, connect, open_connection, take
 from memory.sealing import SEALED
 from memory.transaction import Connection, Transaction, transact
 
@@ -41,6 +41,7 @@ async def rekey(
     old: bytes | None,
     new: bytes | None = None,
     told: Callable[[str], object] = lambda said: None,
+    connect: Connect = connect,
 ) -> Rekeyed:
     """Seals all of the file, which no process may have open, and of its backups under another key.
 
@@ -65,7 +66,7 @@ async def rekey(
         backups = backups_of(file)
         for path in [*backups, file]:
             try:
-                texts += await _rekey(path, old, new, told)
+                texts += await _rekey(path, old, new, told, connect)
             except StoreError:
                 if path == file:
                     raise
@@ -82,13 +83,14 @@ async def rekey(
     return Rekeyed(texts, len(backups) + 1 - len(left), tuple(left), own if drawn else None)
 
 
-async def _rekey(path: Path, old: bytes | None, new: bytes, told: Callable[[str], object]) -> int:
+async def _rekey(path: Path, old: bytes | None, new: bytes, told: Callable[[str], object], connect: Connect) -> int:
     wrapped = wrapped_keys(path)
     under_new = _opens(new, wrapped)
     if not under_new and (old is None or not _opens(old, wrapped)):
         raise KeyUnusableError(f"Neither the old key nor the new one opens {path}, so it was left as it is.")
     # A file that is not sealed yet comes under the new key by being opened with it.
-    connection = await open_connection(path, key=new if under_new or not wrapped else old, now=time.time())
+    key = new if under_new or not wrapped else old
+    connection = await open_connection(path, key=key, now=time.time(), connect=connect)
     try:
         if wrapped and not under_new:
             await transact(connection, path, lambda tx: _take_over(tx, connection, new), writes=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,12 +26,15 @@ class Restored:
     forgotten: int  # people who were deleted since the backup was taken, and are not back
 
 
-async def restore(backup: Path, file: Path, *, key: bytes | None = None) -> Restored:
+async def restore(
+    backup: Path, file: Path, *, key: bytes | None = None, told: Callable[[str], object] = lambda said: None
+) -> Restored:
     """Puts `backup` in the place of `file`, which no process may have open, and keeps that under another name.
 
     Acts that the file has noted since the backup was taken stay in the audit log, and whoever was deleted since stays
     deleted, as far as the file can still be read. At every moment there is a whole file under the name, the old one or
-    the new one. Raises `DatabaseInUseError`, and what `copies.check` and opening a file raise; then nothing changed.
+    the new one; `told` hears after each step what is done. Raises `DatabaseInUseError`, and what `copies.check` and
+    opening a file raise; then nothing changed.
     """
     backup, file = (path.expanduser().resolve() for path in (backup, file))
     if backup == file:
@@ -43,6 +46,7 @@ async def restore(backup: Path, file: Path, *, key: bytes | None = None) -> Rest
         _settle(file)
         cleansing.remove(unfinished)
         cleansing.duplicate(backup, unfinished)
+        told("copied")
         key = key_for(file, key, wrapped_keys(backup))
         connection = await open_connection(unfinished, key=key, now=time.time())
         try:
@@ -54,8 +58,11 @@ async def restore(backup: Path, file: Path, *, key: bytes | None = None) -> Rest
             with suppress(sqlite3.Error):
                 await connection.close()
         contents = check(unfinished)
+        told("made")
         kept = _set_aside(file)
+        told("set aside")
         put_in_place(unfinished, file)
+        told("in place")
     except OSError as error:
         raise DatabaseUnavailableError(
             f"{file} cannot be restored ({error.strerror or error}): make its folder writable, with room for it twice."

@@ -78,7 +78,7 @@ class Table:
 
     seats: tuple[Author, ...] = ()
     since: float | None = None  # when that turn began; None: when it is next looked at
-    patience: float | None = None  # seconds that a turn may take; None: any time
+    patience: float | None = None  # seconds that a turn may take, 0 for any time; None: nobody chose
     missed: int = 0  # turns in a row that ended by time
 
 

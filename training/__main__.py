@@ -47,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     corpora.add_argument("--text", type=Path, help="folder of your own .txt files, instead of the preset's corpora")
     prepare.add_argument("--licence", help="under which the text of --text may be used, unless its corpus.toml says so")
     prepare.add_argument("--rating", choices=("general", "mature"), help="of the text of --text; default: general")
+    prepare.add_argument("--children", choices=("yes", "no"), help="whether that text has to do with children")
     prepare.add_argument("--out", type=Path, required=True, help="folder for tokenizer, tokens and manifest")
     prepare.add_argument(
         "--tokenizer", type=Path, help="folder whose tokenizer.json, or vocab.json and merges.txt, to use for theirs"
@@ -144,6 +145,7 @@ def build_parser() -> argparse.ArgumentParser:
     adapt.add_argument("--corpus", type=Path, required=True, help="text of the style, as for `evaluate`")
     adapt.add_argument("--licence", required=True, help="the corpus's")
     adapt.add_argument("--rating", choices=("general", "mature"), required=True, help="the corpus's")
+    adapt.add_argument("--children", choices=("yes", "no"), help="whether it has to do with them; a mature one must not")
     adapt.add_argument("--credit", help="that the licence asks for, where no NAME.credits.tsv lies beside the corpus")
     adapt.add_argument("--out", type=Path, required=True, help="style pack to write, .safetensors; with lora a folder")
     adapt.add_argument("--method", choices=("units", "lora"), default="units", help="lora is merged into whole weights")
@@ -190,7 +192,7 @@ def run_prepare(args: argparse.Namespace) -> None:
     if args.text is None:
         prepare(preset, args.data, args.out, args.tokenizer)
         return
-    said = {name: value for name in ("licence", "rating") if (value := getattr(args, name)) is not None}
+    said = {name: value for name in ("licence", "rating", "children") if (value := getattr(args, name)) is not None}
     own = own_text(preset, args.text, said)
     prepare(own, args.text.resolve().parent, args.out, args.tokenizer, own_text=True)
 
@@ -297,7 +299,7 @@ def run_adapt(args: argparse.Namespace) -> None:
     chosen = {name: value for name in ("steps", "lr", "kl_weight") if (value := getattr(args, name)) is not None}
     options = AdaptOptions(
         args.base, args.corpus, args.out, args.licence, args.rating, method=args.method, units=args.units,
-        text=args.text, credit=args.credit, name=args.name, seed=args.seed, threads=args.threads, **chosen,
+        text=args.text, children=args.children, credit=args.credit, name=args.name, seed=args.seed, threads=args.threads, **chosen,
     )  # fmt: skip
     about = adapt(options)
     size = sum(file.stat().st_size for file in (args.out, *args.out.rglob("*")) if file.is_file())

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from engine.checkpoint import Weights, load_weights, save_weights
-from engine.folder import read_config
+from engine.folder import read_card, read_config
 from engine.model import GPT, GPTConfig, UnitGroup, attach_units
 from engine.pack import MAX_BYTES, MAX_UNITS, dump_pack
 from engine.tokenizer import Tokenizer
@@ -35,6 +35,7 @@ from training.errors import CorpusError, RunError
 from training.evaluate import bits_per_byte
 from training.export import CREDITS
 from training.lora import ATTENTION, add_lora, merge_lora
+from training.mixing import corpora_of, require_unmixed
 from training.style import MEASURED_CHARS, Replay, Style, batches, encode, read_style, within
 
 UNITS = 32  # of each block: 295 kB on ember
@@ -62,6 +63,7 @@ class AdaptOptions:
     lr: float = 1e-2
     kl_weight: float = 0.3
     text: Path | None = None  # stories that the style should not cost, measured before and after
+    children: Literal["yes", "no"] | None = None  # whether the corpus has to do with them; a mature one must not
     credit: str | None = None  # that the licence asks for, where no list of authors lies beside the corpus
     name: str | None = None  # instead of the file's
     seed: int = 1
@@ -74,7 +76,8 @@ def adapt(options: AdaptOptions) -> dict[str, Any]:
 
     Raises:
         RunError: `out` is there already, so many units do not fit a pack, or the training ran away.
-        CorpusError: the corpus is missing, damaged or too short, or credits that its licence asks for are missing.
+        CorpusError: the corpus is missing, damaged or too short, or credits that its licence asks for are missing; or
+            it is mature, and it or a corpus of the base has to do with children.
         WeightsError, TokenizerError: the base cannot be used.
     """
     if options.out.exists():
@@ -82,6 +85,8 @@ def adapt(options: AdaptOptions) -> dict[str, Any]:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     units = choose_units(read_config(options.base), options.units)
+    corpus = {"file": options.corpus.name, "rating": options.rating, "children": options.children}
+    require_unmixed([corpus, *corpora_of(read_card(options.base))])
     base = load_weights(options.base, n_long_term=units if options.method == "units" else None)
     model, tokenizer = base.model, base.tokenizer
     credited = credits_beside(options)
@@ -203,7 +208,7 @@ def describe_corpus(options: AdaptOptions, style: Style) -> dict[str, Any]:
     corpus = describe({
         "file": options.corpus.name, "licence": options.licence, "rating": options.rating,
         "sha256": file_sha256(options.corpus), "documents": style.documents, "bytes": style.bytes, "weight": 1.0,
-        "credit": options.credit, "removed": {what: count for what, count in style.removed.items() if count},
+        "children": options.children, "credit": options.credit, "removed": {what: count for what, count in style.removed.items() if count},
     })  # fmt: skip
     return {key: value for key, value in corpus.items() if key != "weight"}
 

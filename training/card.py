@@ -68,6 +68,8 @@ def describe(source: dict[str, Any]) -> dict[str, Any]:
     corpus = {key: source[key] for key in ("file", "licence", "rating", "sha256", "documents", "bytes", "weight")}
     if removed := {what: count for what, count in source.get("removed", {}).items() if count}:
         corpus["removed"] = removed  # twins, and what validation would have asked
+    if source.get("children"):
+        corpus["children"] = source["children"]
     if source.get("credit"):
         corpus["credit"] = source["credit"]
     if source.get("speakers"):

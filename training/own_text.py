@@ -4,6 +4,7 @@ What a preset says of each corpus is said for the folder on the command line, or
 
     licence = "CC BY 4.0"
     rating = "general"      # or "mature"
+    children = "no"         # nothing in it is about, for or by children; a mature corpus has to say so
     speakers = "roles"      # where each line is "NAME: text" of a real person
     credit = "who is named in the card"
 """
@@ -22,7 +23,7 @@ from training.errors import CorpusError
 HOLD_OUT = 0.05  # of the documents, where no file is named valid.txt
 NOTE = "corpus.toml"
 MAY_SAY: dict[str, tuple[str, ...] | None] = {  # None: any text
-    "licence": None, "rating": ("general", "mature"), "speakers": ("roles",), "credit": None,
+    "licence": None, "rating": ("general", "mature"), "children": ("yes", "no"), "speakers": ("roles",), "credit": None,
 }  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from engine.summary import Summary, split_sentences, summarize
 from engine.tokenizer import END_OF_TEXT, Tokenizer
 from training.corpus import file_sha256, held_out, join_documents, read_documents
 from training.errors import CorpusError, RunError
+from training.mixing import require_unmixed
 from training.overlap import OverlapFilter
 from training.roles import Roles
 from training.spool import Spool
@@ -51,12 +52,14 @@ def prepare(
         own_text: the sources are not those that the preset itself names; the manifest says so.
 
     Raises:
-        CorpusError: a corpus is missing, damaged or empty, or names real people.
+        CorpusError: a corpus is missing, damaged or empty, or names real people; or mature text would be mixed with
+            text that has to do with children.
         TokenizerError: the tokenizer of `tokenizer_from` cannot be used.
         RunError: the folder holds prepared data already, which a run may be reading.
     """
     if (out / "manifest.json").exists():
         raise RunError(f"{out} holds prepared data already; name another folder, or remove this one.")
+    require_unmixed(asdict(source) for source in preset.sources)
     for source in preset.sources:
         if "crd3" in source.file.lower() and source.speakers is None:
             raise CorpusError(f'{source.file} names real people; give its source speakers = "roles" in the preset.')

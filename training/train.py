@@ -27,6 +27,7 @@ from training.distributed import Processes, join_processes
 from training.errors import RunError
 from training.evaluate import bits_per_byte
 from training.initial import load_initial
+from training.mixing import corpora_of, require_unmixed
 from training.optimizer import clip_gradients, make_optimizers, schedule
 from training.progress import Log, keep_rows
 from training.record import describe_run, update_record, write_record
@@ -169,6 +170,7 @@ def begin(preset: Preset, options: RunOptions, processes: Processes, compiled: b
     record = describe_run(preset, model, processes, compiled)
     if options.init_from is not None and not options.resume:
         record["begun_from"] = load_initial(model, options.init_from, options.data, told=processes.first)
+        require_unmixed([*mixture.manifest["sources"], *corpora_of(record["begun_from"])])
     model.to(processes.device)
     scaler = torch.amp.GradScaler(processes.device.type, enabled=settings.autocast == "fp16")
     average = Average(model, settings.ema) if settings.ema is not None else None

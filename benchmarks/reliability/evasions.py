@@ -6,28 +6,20 @@ those whose last part the model writes.
 
 from __future__ import annotations
 
+import tomllib
 import unicodedata
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 Form = Callable[[str], str | tuple[str, ...]]
 
-_LOWER, _CYRILLIC, _GREEK = (
-    "abcdefghijklmnopqrstuvwxyz",
-    "абсԁеfgһіјкӏмпорԛгѕтυѵԝхуz",
-    "αвϲdεfgнιjκιмηορqгsτυνωχγz",
-)
-_SMALL_CAPITALS = "ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘqʀꜱᴛᴜᴠᴡxʏᴢ"
-_CHEROKEE = "ꭺbꮯꭰꭼfꮐꮋijꮶꮮꮇnoꮲqꭱꮪꭲuꮩꮃxyꮓ"
-_LISU = "ꓮꓐꓚꓓꓰꓝꓖꓧꓲꓙꓗꓡꓟꓠꓳꓑqꓣꓢꓔꓴꓦꓪꓫꓬꓜ"
-_STROKES = "ⱥƀȼđɇfǥħɨɉꝁłmnøᵽqɍsŧʉvwxɏƶ"
-_HOOKS = "aɓƈɗeƒɠɦijƙlɱɲoƥʠrʂƭuʋⱳxƴȥ"
-_TURNED = {"a": "ɐ", "e": "ǝ", "h": "ɥ", "k": "ʞ", "m": "ɯ", "r": "ɹ", "t": "ʇ", "v": "ʌ", "w": "ʍ", "y": "ʎ", "i": "ᴉ"}
+_ALPHABETS = tomllib.loads(Path(__file__).with_name("alphabets.toml").read_text(encoding="utf-8"))
 _LEET = {"a": "4", "b": "8", "e": "3", "g": "9", "i": "1", "o": "0", "s": "5", "t": "7", "z": "2"}
 _SIGNS = {"a": "@", "s": "$", "i": "!", "o": "()", "u": "|_|", "v": "\\/", "x": "><", "k": "|<", "c": "¢", "e": "€"}
 
 
-def _swapped(alphabet: str) -> Form:
-    table = str.maketrans(_LOWER, alphabet)
+def _swapped(alphabet: str) -> Callable[[str], str]:
+    table = str.maketrans(_ALPHABETS["latin"], _ALPHABETS[alphabet])
     return lambda term: term.translate(table)
 
 
@@ -76,6 +68,11 @@ def _alternating(term: str) -> str:
     return "".join(sign.upper() if i % 2 else sign for i, sign in enumerate(term))
 
 
+def _mixed(term: str) -> str:
+    other = _swapped("cyrillic")(term)
+    return "".join(other[i] if i % 2 else sign for i, sign in enumerate(term))
+
+
 def _masked(term: str) -> str:
     return " ".join(f"{word[:2]}*{word[3:]}" for word in term.split())
 
@@ -106,18 +103,16 @@ FORMS: Mapping[str, Form] = {
     "in black squares": _block(0x1F170),
     "flags": _block(0x1F1E6),
     "in brackets": _block(0x249C),
-    "small capitals": _swapped(_SMALL_CAPITALS),
+    "small capitals": _swapped("small_capitals"),
     # Letters of other scripts
-    "cyrillic": _swapped(_CYRILLIC),
-    "greek": _swapped(_GREEK),
-    "cherokee": _swapped(_CHEROKEE),
-    "lisu": _swapped(_LISU),
-    "every other one cyrillic": lambda term: "".join(
-        each if i % 2 else sign for i, (sign, each) in enumerate(zip(term, str(_swapped(_CYRILLIC)(term)), strict=True))
-    ),
-    "strokes": _swapped(_STROKES),
-    "hooks": _swapped(_HOOKS),
-    "turned letters": _signs(_TURNED),
+    "cyrillic": _swapped("cyrillic"),
+    "greek": _swapped("greek"),
+    "cherokee": _swapped("cherokee"),
+    "lisu": _swapped("lisu"),
+    "every other one cyrillic": _mixed,
+    "strokes": _swapped("strokes"),
+    "hooks": _swapped("hooks"),
+    "turned letters": _swapped("turned"),
     # Marks
     "accents": _accented,
     "combining marks": _stacked,

@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parents[2]
 LIMIT, PATIENCE = 2 << 30, 60
 MODEL, TOKENIZER, CARD, CONFIG = "model.safetensors", "tokenizer.json", "card.json", "config.json"
 NORM = "model.norm.weight"
@@ -282,7 +283,7 @@ def work() -> None:
 def run_cases() -> dict[str, bool]:
     """Which of the cases are refused as they should be; one at which the process ended is not."""
     command = [sys.executable, "-m", "benchmarks.reliability.hostile_folders"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
     found = dict(json.loads(line) for line in done.stdout.splitlines() if line.startswith("["))
     return {name: bool(found.get(name)) for name in CASES}
 

@@ -1,4 +1,4 @@
-"""python -m benchmarks.reliability.hostile_weights [--mutants N] [--seed N] [--atheris] [--json]
+"""python -m benchmarks.reliability.hostile_weights [--mutants N] [--seed N] [--guided N] [--json]
 
 Named cases of folders that are no weights, brought to the shelf as an operator brings them; then mutants of every kind
 of file that can be brought (weights, config, vocabulary, card, drafts, style packs, adapters, memory vectors), each
@@ -7,8 +7,9 @@ it is seen. Counted are
 - accepted: let in, while an oracle that shares no code with the engine (`file_oracle`) says that the file is not sound,
 - crashes: an error that is not the engine's, or the end of the process,
 - hangs: no answer within 20 seconds;
-and apart from these mutants that are refused, and those that are still sound files. The exit status is 1 unless all
-three are 0.
+and apart from these mutants that are refused, and those that are still sound files. Where `atheris` is installed,
+`--guided` adds so many runs for each kind that it steers by which lines of the engine they reach. The exit status is 1
+unless all three are 0.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0  # seconds for one mutant, on a machine that does other things too
 LIMIT = 2 << 30  # bytes of address space
 TOLD = 8  # bytes of the counter that tells which mutant is at work
@@ -99,7 +101,7 @@ def attend(child: Child) -> tuple[int, list[dict[str, Any]]]:
     command = [sys.executable, "-m", __spec__.name if __spec__ else "benchmarks.reliability.hostile_weights", "--child"]
     words = [str(child.seed), str(child.first), str(child.last), str(child.counter)]
     told: list[dict[str, Any]] = []
-    with tempfile.TemporaryFile("w+") as out, subprocess.Popen([*command, *words], stdout=out) as process:
+    with tempfile.TemporaryFile("w+") as out, subprocess.Popen([*command, *words], cwd=ROOT, stdout=out) as process:
         reached, since = -1, time.monotonic()
         while process.poll() is None:
             time.sleep(0.05)
@@ -149,6 +151,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mutants", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--guided", type=int, default=0, metavar="N", help="runs of atheris for each kind of file")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     from benchmarks.reliability.hostile_folders import run_cases
@@ -156,6 +159,12 @@ def main() -> int:
     cases = run_cases()
     figures = {"cases": len(cases), "cases_let_in": [name for name, ok in cases.items() if not ok]}
     figures |= run_mutants(args.mutants, args.seed)
+    if args.guided:
+        from benchmarks.reliability.guided import run_guided
+
+        guided = run_guided(args.guided, args.seed)
+        figures["guided"] = guided
+        figures["crashes"] += sum(not ended_well for ended_well in guided.values())
     print(json.dumps(figures) if args.json else "".join(f"{name:14} {value}\n" for name, value in figures.items()))
     bad = figures["cases_let_in"] or figures["accepted"] or figures["crashes"] or figures["hangs"]
     return 1 if bad else 0

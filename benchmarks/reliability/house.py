@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import time
 from collections.abc import AsyncIterator, Callable
@@ -32,7 +33,8 @@ class House:
         self.owner: Member = server.guild.members[server.owner.id]
         self.bot: BotProcess | None = None
         self.said = 0
-        self.tokens = TOKENS
+        self.settings = {"MINIATURE_TEMPERATURE": "0", "MINIATURE_MAX_NEW_TOKENS": str(TOKENS)}
+        self.cpu = 0.0  # seconds that the last start took of processors
 
     @property
     def file(self) -> Path:
@@ -42,18 +44,18 @@ class House:
         """Starts the bot; gives the seconds until it was ready."""
         env = {
             "MINIATURE_DATA_DIR": str(folder or self.folder),
-            "MINIATURE_TEMPERATURE": "0",
             "MINIATURE_REPETITION_PENALTY": "1",
-            "MINIATURE_MAX_NEW_TOKENS": str(self.tokens),
-            "MINIATURE_LONGEST_REPLY": str(max(self.tokens, 400)),
+            "MINIATURE_LONGEST_REPLY": "4096",
             "MINIATURE_LESSONS_PER_MEMBER": "1000",
             "MINIATURE_LESSONS_PER_CHANNEL": "1000",
+            **self.settings,
         }
         self.bot = BotProcess(self.server, self.command, env=env, cwd=self.folder)
         begin = time.perf_counter()
         await self.bot.start()
         if ready:
             await self.bot.wait_ready()
+            self.cpu = _cpu_seconds(self.bot.pid)
         return time.perf_counter() - begin
 
     async def kill(self) -> None:
@@ -69,6 +71,7 @@ class House:
 
     async def teach(self) -> Interaction:
         modal = await self.owner.command("teach add").modal()
+        await asyncio.sleep(0.2)  # nobody fills it in before the bot knows that it was shown
         self.said += 1
         return self.owner.submit(modal, filled(modal, f"Who is blicket {self.said:05}?", "A small fox.", True))
 
@@ -143,7 +146,7 @@ async def a_house(
     cannot be taught."""
     async with DiscordServer(timeout=60) as server:
         house = House(server, folder, command)
-        house.tokens = ENDLESS if endless else TOKENS
+        house.settings["MINIATURE_MAX_NEW_TOKENS"] = str(ENDLESS if endless else TOKENS)
         layers, width = DEEP if endless else SHAPE
         for name, seed in WEIGHTS.items():
             place = folder / "weights" / name
@@ -155,6 +158,12 @@ async def a_house(
         finally:
             if house.bot is not None:
                 await house.bot.kill()
+
+
+def _cpu_seconds(process: int) -> float:
+    """In its own code and in the kernel, so far; by proc(5)."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def turn_of(message: Message) -> int | None:

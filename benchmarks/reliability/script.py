@@ -1,4 +1,4 @@
-"""A worker that writes what a script says, in the place of an engine: what the bot does around the model, without one."""
+"""A worker that writes what a script says, in the place of an engine: what the bot does around the model."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).parents[2]
 BEHIND = "  | "  # begins the lines of a record but for its first
 FIRST = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} [A-Z]+ [\w.]+: ['\"]?#(\d+) ")
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -133,7 +134,7 @@ def child(folder: Path, inputs: int, seed: int) -> None:
 def measure(inputs: int, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place, (Path(place) / "err").open("w+b") as err:
         command = [sys.executable, "-m", "benchmarks.reliability.secrets", "--child", place, str(inputs), str(seed)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=err, check=False)
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=err, check=False)
         if done.returncode:
             raise SystemExit(f"The process ended with code {done.returncode}.")
         out = done.stdout.decode()

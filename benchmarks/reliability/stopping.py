@@ -164,6 +164,7 @@ async def _summarising(house: House, until_then: AsyncExitStack) -> None:
 
 
 async def _voting(house: House, until_then: AsyncExitStack) -> None:
+    house.settings["MINIATURE_TEMPERATURE"] = "1"  # else all three ways are the same
     await _idle(house, until_then)
     house.owner.command("story vote", seconds=600, channel=house.channel)
     await house.server.wait_for(

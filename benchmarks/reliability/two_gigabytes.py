@@ -30,6 +30,7 @@ from engine.shape import GPTConfig
 from engine.stored_shapes import stored_shapes
 from engine.tensor_files import WEIGHTS
 
+ROOT = Path(__file__).parents[2]
 LIMIT = 2 << 30
 MOST_MB = 1200
 VOCAB, CONTEXT, TOO_LONG = 50_257, 2048, 1 << 18
@@ -124,7 +125,7 @@ def measure() -> dict[str, Any]:
         (long / "card.json").unlink()
         command = [sys.executable, "-m", "benchmarks.reliability.two_gigabytes", "--child", place]
         environment = os.environ | {"MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"The process ended with code {done.returncode}.")
     figures: dict[str, Any] = json.loads(done.stdout)

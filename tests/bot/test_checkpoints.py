@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.reliability.bans import frozen, rules
+from benchmarks.reliability.bans import PLACEHOLDERS, frozen, rules
 from benchmarks.reliability.evasions import FORMS, parts
 from benchmarks.reliability.script import Script
 from bot.errors import RefusedError
@@ -122,7 +122,10 @@ async def _output(services: Services, script: Script) -> None:
 
 
 CHECKS: dict[Checkpoint, Callable[[Services, Script], Awaitable[None]]] = {
-    Checkpoint.PROMPT: _prompt, Checkpoint.CONTEXT: _context, Checkpoint.TEACHING: _teaching, Checkpoint.OUTPUT: _output,
+    Checkpoint.PROMPT: _prompt,
+    Checkpoint.CONTEXT: _context,
+    Checkpoint.TEACHING: _teaching,
+    Checkpoint.OUTPUT: _output,
 }  # fmt: skip
 
 
@@ -175,5 +178,4 @@ def test_every_term_of_the_frozen_set_is_met_in_every_form(name: str, mature: bo
 def test_there_are_as_many_forms_and_lists_as_promised() -> None:
     assert len(FORMS) >= 60
     held = {each.key for each in built_in().lists if not each.general_use and each.alone}
-    assert {each.key for each in of_operator(Path(__file__).parents[2] / "benchmarks/reliability/placeholders.toml").lists} \
-        <= held  # fmt: skip
+    assert {each.key for each in of_operator(PLACEHOLDERS).lists} <= held

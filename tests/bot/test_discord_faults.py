@@ -62,8 +62,8 @@ async def crowned(channel: Channel, after: Message | None = None) -> Message:
     return message
 
 
-async def begun(world: Stage, channel: Channel) -> Message:
-    await world[Role.WRITER].command("story start", channel=channel, title="Dax", premise="Dax ran.").answer()
+async def begun(world: Stage, channel: Channel, premise: str = "Dax ran.") -> Message:
+    await world[Role.WRITER].command("story start", channel=channel, title="Dax", premise=premise).answer()
     return await crowned(channel)
 
 
@@ -163,14 +163,15 @@ async def test_typing_is_shown_before_a_reply_and_costs_nothing_where_it_fails(
     world: Stage, status: int | None
 ) -> None:
     server, channel = world.server, world.room("typing")
-    first = await begun(world, channel)
+    first = await begun(world, channel, "Dax ran to the river. " * 60)  # which the model has to read first
     if status is not None:
-        server.fail_next("POST", r"/typing$", status)
+        server.fail_next("POST", r"/typing$", status, times=10)
     with server.hold("POST", POST) as posted:  # nothing to read so far
         world[Role.WRITER].command("story continue", channel=channel)
         await posted.reached()
     await crowned(channel, first)
     assert (channel.typing > 0) == (status is None)
+    server.rest.faults.clear()
 
 
 # Places that go

@@ -8,7 +8,7 @@ import pytest
 
 from bot.access import Role
 from memory import Store
-from tests.bot.staff import World, nothing_out_of_place
+from tests.bot.staff import World
 from tests.bot.ways import YES, tried
 from tests.discord_server import BotProcess, DiscordServer, Member
 from tests.discord_server.reading import told
@@ -88,7 +88,8 @@ async def test_every_way_works_without_any_intent_but_that_for_guilds(tmp_path: 
                 assert set(seen.values()) == {YES}
             assert server.intents == GUILDS
             assert await bot.terminate() == 0
-        nothing_out_of_place(server)
+        assert server.unexpected == []
+        assert server.violations == []
 
 
 async def test_a_host_with_a_command_of_the_same_name_keeps_it(tmp_path: Path, tiny_weights: Path) -> None:

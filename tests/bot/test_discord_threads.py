@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import discord
 import pytest
 import pytest_asyncio
 
@@ -108,6 +110,31 @@ async def test_a_thread_that_is_deleted_or_closed_loses_nothing(world: World) ->
     await crowned(world, thread, start)
     thread.delete()
     assert "no" in await told(will.command("story retry", channel=channel)), "the channel is still served"
+
+
+async def test_the_permissions_of_the_invitation_suffice(world: World) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "discord.md").read_text(encoding="utf-8")
+    asked = discord.Permissions(int(re.findall(r"permissions=(\d+)", page)[0]))
+    named = {
+        row.lower().replace(" ", "_").replace("channels", "channel")
+        for row in re.findall(r"\n   \| ([A-Z][^|]+) \|", page)
+    }
+    assert {name.replace("read_messages", "view_channel") for name, has in asked if has} == named
+    will, guild = world[Role.WRITER], world.server.guild
+    before, guild.everyone.permissions = guild.everyone.permissions, asked.value
+    channel = guild.add_channel("least")
+    options = {"title": "Fox", "premise": "A fox.", "thread": True, "mode": "round robin"}
+    await will.command("story start", channel=channel, options=options).answer()
+    (thread,) = threads(world, channel)
+    start = thread.last_message
+    assert start is not None
+    await told(will.command("story join", channel=thread))
+    await world.server.wait_for(lambda: "Next: Will" in start.content, None, "who is next")
+    will.command("story add", channel=thread, text="She ran.")
+    await crowned(world, thread, start)
+    for path in ("story tree", "story export"):
+        assert (await will.command(path, channel=thread).answer()).attachments
+    guild.everyone.permissions = before
 
 
 async def test_a_style_and_a_length_are_of_one_reply(world: World) -> None:

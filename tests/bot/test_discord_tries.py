@@ -71,7 +71,12 @@ async def test_arrows_refuse_strangers_and_old_messages(world: World) -> None:
     assert "role writer" in await told_by_button(stan.click(message, "\u25c0"))
     will.command("story continue", channel=channel)
     await crowned(world, channel, message)
-    message.components = before[1]  # as if the old buttons had not gone
+    await world.server.wait_for(lambda: not message.buttons, None, "one set of buttons")
+    message.components = before[1]  # as if the old ones had not gone
+    for label in BUTTONS:
+        assert f"moved on since: use the buttons under its latest reply, or /story {label.lower()}" in (
+            await told_by_button(will.click(message, label))
+        )
     assert "moved on" in await told_by_button(will.click(message, "\u25c0"))
     assert message.content == before[0]
 

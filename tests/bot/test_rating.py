@@ -99,7 +99,7 @@ async def test_a_channel_that_loses_its_flag_freezes_what_is_mature_and_gets_all
         assert [each.id for each in await session.stories()] == [plain.id], "the first one, too, was begun as mature"
         view = await session.memory()
         assert [each.id for each in view.pins] == [plain_pin.id]
-        assert view.lessons == [] and view.text == "" and view.summary is None
+        assert (view.lessons, view.text, view.summary) == ([], "", None)
         for attempt in (session.export(), session.undo(), session.tries(), session.write("On.", ANN, Paper()),
                         session.resume_story(story.id), session.unpin(pin.id), session.outline()):  # fmt: skip
             with pytest.raises(NoStoryError, match="rests") as told:

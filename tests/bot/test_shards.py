@@ -13,6 +13,7 @@ from memory.moving import move
 from tests.bot.conftest import ANN
 from tests.discord_server import BotProcess, DiscordServer, Guild
 from tests.discord_server.reading import told
+from tests.discord_server.world import ADMINISTRATOR
 
 
 @pytest.mark.parametrize(
@@ -81,6 +82,8 @@ async def test_two_processes_share_the_servers(tmp_path: Path, tiny_weights: Pat
             for shard, guild in enumerate(guilds):
                 owner = guild.members[server.owner.id]
                 assert f"shards {shard} of 2, " in await told(owner.command("status"))
+                admin = guild.add_member("Ada", guild.add_role("admins", ADMINISTRATOR))
+                assert "role owner" in await told(admin.command("weights rollback")), "there may be more servers"
             assert [await bot.terminate() for bot in (first, second)] == [0, 0]
             assert "Traceback" not in first.output + second.output
         for shard, guild in enumerate(guilds):

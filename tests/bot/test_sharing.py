@@ -111,6 +111,7 @@ async def test_the_order_and_the_time_of_a_turn_outlive_the_process(settings: Se
         assert await at_turn(session) == "Ben"
         clock.now += 1
         assert await at_turn(session) == "Cleo", "Ben took too long"
+        await session.settle()
     clock.now += 10_000
     async with await opened(settings, clock) as services:
         session = services.session(CHANNEL)
@@ -150,10 +151,16 @@ async def test_the_mode_changes_and_those_at_the_table_stay(settings: Settings, 
                 await work
         await session.set_mode("round robin", None, BEN, keeps=True)
         assert await at_turn(session) == "Ben"
-        await session.finish()
+        clock.now += 60
+        assert await at_turn(session) == "Cleo", "the time of a turn that nobody changed is the one it was"
+        story = await session.finish()
         with pytest.raises(NoStoryError):
             await session.join(ANN)
         assert await session.standing() is None
+        clock.now += 10_000
+        await session.resume_story(story.id)
+        clock.now += 59
+        assert await at_turn(session) == "Ben", "what was finished had no time"
 
 
 # One word each
@@ -181,6 +188,8 @@ async def test_each_adds_one_word_and_nobody_two_in_a_row(settings: Settings, cl
             await session.write("she", BEN, Paper())
         assert words((await session.write(None, BEN, Paper())).turns[0].text) == 1
         assert words((await session.retry(BEN, Paper(), "long")).turns[0].text) == 1
+        await session.undo()
+        await session.write("!now", ANN, Paper())
         assert words("".join(turn.text for turn in await session.tail(10_000))) == 10 + 4
 
 

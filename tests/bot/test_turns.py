@@ -61,7 +61,7 @@ def test_time_in_which_no_process_ran_counts_for_nobody() -> None:
     table = seated(ANN, BEN)
     assert at_turn(settled(table, 10_000.0, awake=9_990.0)) == ANN
     assert at_turn(settled(table, 9_990.0 + PATIENCE, awake=9_990.0)) == BEN
-    assert at_turn(settled(seated(ANN, BEN, patience=None), 10**9, awake=0)) == ANN, "any time"
+    assert at_turn(settled(seated(ANN, BEN, patience=0), 10**9, awake=0)) == ANN, "any time"
 
 
 def test_a_clock_that_is_set_back_does_not_lengthen_a_turn() -> None:
@@ -80,7 +80,8 @@ def test_what_cannot_be() -> None:
     for minutes in (-1, 0.01, 20_000, float("nan")):
         with pytest.raises(InputError, match="0 for any time"):
             patience_of(minutes)
-    assert (patience_of(0), patience_of(2)) == (None, 120.0)
+    assert (patience_of(None), patience_of(0), patience_of(2)) == (None, 0, 120.0)
+    assert due(seated(ANN, patience=None)) == 15 * 60
 
 
 class TurnsMachine(RuleBasedStateMachine):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks.reliability.hostile_folders import CASES, run_cases
 from benchmarks.reliability.hostile_weights import run_mutants
 from bot.intake import take_in
-from engine import Engine, EngineError, SamplingParams
+from engine import Engine, EngineError, SamplingParams, Tokenizer
 from engine.folder import open_weights
 from engine.strict_json import parse_object
 from engine.tensor_header import parse_header
@@ -102,3 +103,52 @@ def test_a_file_of_weights_is_no_link(tiny_weights: Path, tmp_path: Path) -> Non
         (folder / name).unlink()
         (tmp_path / name).rename(folder / name)
     open_weights(folder)
+
+
+BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+START = [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+TEMPLATE = {
+    "type": "TemplateProcessing", "single": START, "pair": [*START, {"Sequence": {"id": "B", "type_id": 1}}],
+    "special_tokens": {"<s>": {"id": "<s>", "ids": [0], "tokens": ["<s>"]}},
+}  # fmt: skip
+WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+FAMILIES: dict[str, dict[str, Any]] = {
+    "as GPT-2's, of an older version": {"pre_tokenizer": {**BYTE_LEVEL, "use_regex": True}, "decoder": BYTE_LEVEL},
+    "as Llama 3's": {
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": WORDS}, "behavior": "Isolated", "invert": False}, BYTE_LEVEL]},
+        "post_processor": {"type": "Sequence", "processors": [BYTE_LEVEL, TEMPLATE]}, "decoder": BYTE_LEVEL,
+    },
+    "as Qwen's": {
+        "normalizer": {"type": "NFC"}, "post_processor": BYTE_LEVEL, "decoder": BYTE_LEVEL,
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": WORDS.replace("{1,3}", "")}, "behavior": "Isolated",
+             "invert": False}, BYTE_LEVEL]},
+    },
+    "as Llama 2's": {
+        "normalizer": {"type": "Sequence", "normalizers": [
+            {"type": "Prepend", "prepend": "\u2581"},
+            {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}]},
+        "pre_tokenizer": None, "post_processor": TEMPLATE,
+        "decoder": {"type": "Sequence", "decoders": [
+            {"type": "Replace", "pattern": {"String": "\u2581"}, "content": " "}, {"type": "ByteFallback"},
+            {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_vocabularies_of_well_known_models_are_served(tmp_path: Path, family: str) -> None:
+    """Each family's own parts around a small vocabulary, as its files have them."""
+    vocab = {"<s>": 0, **{chr(code): i for i, code in enumerate([*range(33, 127), 0x120, 0x2581], 1)}}
+    model = {"dropout": None, "unk_token": None, "continuing_subword_prefix": "", "end_of_word_suffix": "",
+             "fuse_unk": False, "vocab": vocab, "merges": []}  # fmt: skip
+    named = {} if "older" in family else {"type": "BPE", "byte_fallback": False, "ignore_merges": True}
+    special = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    added = [{"id": 0, "content": "<s>", **special}, {"id": 300, "content": "<|end|>", **special}]
+    raw = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": added, "normalizer": None,
+           "post_processor": None, **FAMILIES[family], "model": {**named, **model}}  # fmt: skip
+    raw["added_tokens"][1]["id"] = len(vocab)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(raw))
+    tokenizer = Tokenizer.load(tmp_path)
+    assert tokenizer.decode(tokenizer.encode("a fox, two")) == "a fox, two"

@@ -12,9 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from memory import MIGRATIONS, Store
+from memory.opening import Connect
+from memory.rekeying import rekey
 from tests.memory.material import sql
 
 WORD = "blicket-text"
+RARE = 7  # every seventh statement of a change of keys, of which there are some hundreds
 
 
 async def old_file(file: Path, version: int) -> None:
@@ -81,7 +84,7 @@ def dying_at(number: int, how: Callable[[], object]) -> type[sqlite3.Connection]
     return Dying
 
 
-def connector(kind: type[sqlite3.Connection]) -> Callable[[str], sqlite3.Connection]:
+def connector(kind: type[sqlite3.Connection]) -> Connect:
     return lambda uri: sqlite3.connect(uri, uri=True, isolation_level=None, timeout=5.0, factory=kind)
 
 
@@ -89,25 +92,25 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main(template: Path, out: Path, upto: int) -> int:
-    """For each statement of the migration to version `upto` a copy of the file, on which a process died there."""
-    for number in range(1, 10_000):
+def main(template: Path, out: Path, what: str) -> int:
+    """For each statement of the migration to a version, or for some of those of a change of keys (`what`), a copy of
+    the file on which a process died there."""
+    for number in range(1, 10_000, RARE if what == "rekey" else 1):
         folder = out / str(number)
         shutil.copytree(template.parent, folder)
+        file, connect = folder / template.name, connector(dying_at(number, die))
         if (child := os.fork()) == 0:
-            opening = Store.open(
-                folder / template.name, migrations=MIGRATIONS[:upto], connect=connector(dying_at(number, die))
-            )
-            asyncio.run(_closed(opening))
+            work = rekey(file, old=None, connect=connect) if what == "rekey" else _migrated(file, int(what), connect)
+            asyncio.run(work)
             os._exit(0)
         if os.waitpid(child, 0)[1] == 0:
             return 0
     return 1
 
 
-async def _closed(opening: object) -> None:
-    await (await opening).close()  # type: ignore[misc]
+async def _migrated(file: Path, upto: int, connect: Connect) -> None:
+    await (await Store.open(file, migrations=MIGRATIONS[:upto], connect=connect)).close()
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])))
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]))

@@ -140,6 +140,26 @@ async def test_what_cannot_be_restored_changes_nothing(store: Store, file: Path,
     assert names == ["backups", "memory.db", "memory.db.key", "memory.db.lock"]
 
 
+@pytest.mark.parametrize("step_", ["copied", "made", "set aside", "in place"])
+async def test_a_restore_that_is_cut_off_leaves_a_whole_file(file: Path, step_: str) -> None:
+    async with await Store.open(file) as store:
+        await story(store)
+        backup = await Backups(store, kept=1).take()
+        await step(store)
+
+    def cut(said: str) -> None:
+        if said == step_:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await restore(backup, file, told=cut)
+    async with await Store.open(file) as store:
+        assert len(await store.path(1)) == (1 if step_ == "in place" else 3)
+    await restore(backup, file)
+    async with await Store.open(file) as store:
+        assert len(await store.path(1)) == 1
+
+
 async def test_a_backup_of_an_older_format_or_to_an_empty_place(file: Path, tmp_path: Path) -> None:
     old, new = tmp_path / "old.db", tmp_path / "new" / "m.db"
     await old_file(old, 3)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from memory.rekeying import rekey
 from tests.memory.material import ANN, everything, key_of, opened, sql
 from tests.memory.old_files import old_file
 
+ROOT = Path(__file__).parents[2]
 OLD, NEW = bytes(range(32)), bytes(range(100, 132))
 
 
@@ -105,6 +108,25 @@ async def test_what_is_cut_off_goes_on_and_opens_meanwhile(tmp_path: Path) -> No
         assert _texts(opened(file, key_of(file))) == texts
         assert opened(backups_of(file)[0], key_of(file))
     assert number > 20
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no fork")
+async def test_a_kill_at_any_statement_leaves_files_that_open_and_go_on(tmp_path: Path) -> None:
+    template, out = tmp_path / "template" / "m.db", tmp_path / "killed"
+    await fill(template)
+    texts = _texts(opened(template, key_of(template)))
+    command = [sys.executable, "-m", "tests.memory.old_files", str(template), str(out), "rekey"]
+    await asyncio.to_thread(subprocess.run, command, cwd=ROOT, check=True, timeout=300)
+    folders = sorted(out.iterdir(), key=lambda folder: int(folder.name))
+    assert len(folders) > 15
+    for folder in folders:
+        file = folder / "m.db"
+        async with await Store.open(file) as store:
+            assert (await store.lessons(1))[0].prompt == "one?"
+        await rekey(file, old=None)
+        for path in (file, backups_of(file)[0]):
+            assert under_one_data_key(path)
+            assert _texts(opened(path, key_of(file))) == texts, folder.name
 
 
 async def test_it_is_refused_while_a_bot_is_on(store: Store, file: Path) -> None:

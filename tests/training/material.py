@@ -38,10 +38,12 @@ save_every = 7
 file = "stories.txt.xz"
 weight = 0.75
 licence = "public domain"
+children = "no"
 [[source]]
 file = "notes_synthetic.txt"
 weight = 0.25
 licence = "CC BY"
+children = "no"
 hold_out = 0.3
 """
 

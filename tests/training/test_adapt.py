@@ -52,6 +52,7 @@ def stories(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def adapt(base: Path, corpus: Path, out: Path, *more: object, rating: str = "general") -> int:
     args = ("--base", base, "--corpus", corpus, "--out", out, "--licence", "public domain", "--rating", rating)
+    more = ("--children", "no", *more)
     return main(["adapt", *map(str, (*args, *QUICK, *more))])
 
 

@@ -58,7 +58,7 @@ def test_a_folder_of_text_is_parted_by_document(tmp_path: Path) -> None:
     (folder / "deep").mkdir()
     (folder / "deep" / "more.txt.xz").write_bytes(lzma.compress(join_documents([tale(90), tale(91)]).encode()))
     (folder / "notes.md").write_text("not a text", encoding="utf-8")
-    assert main(arguments(tmp_path, folder, "--rating", "mature")) == 0
+    assert main(arguments(tmp_path, folder, "--rating", "mature", "--children", "no")) == 0
     manifest, text, valid = prepared(tmp_path)
     (source,) = manifest["sources"]
     assert (source["file"], source["licence"], source["rating"]) == ("tales", "CC0-1.0", "mature")

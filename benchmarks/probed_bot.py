@@ -1,0 +1,56 @@
+"""The bot of `benchmarks.channels`: the real one, with a probe that writes down how late its event loop is."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from bot import discord_app
+from bot.logs import configure
+from bot.services import Services
+from config.settings import load_settings
+
+EVERY = 0.01  # seconds
+
+
+async def probe(late: list[tuple[float, float]]) -> None:
+    """When, in seconds of the monotonic clock, and how much later than asked for it ran."""
+    while True:
+        asked = time.monotonic() + EVERY
+        await asyncio.sleep(EVERY)
+        now = time.monotonic()
+        late.append((now, max(0.0, now - asked)))
+
+
+async def run() -> int:
+    late: list[tuple[float, float]] = []
+    settings = load_settings()
+    configure(settings, console=True)
+    async with await Services.open(settings) as services:
+        probing = asyncio.create_task(probe(late))
+        try:
+            return await discord_app.run_bot(services)
+        finally:
+            probing.cancel()
+            Path(os.environ["PROBE_FILE"]).write_text(json.dumps(late))
+
+
+async def idle() -> int:
+    """A loop that has nothing to do but to be on time: how late the machine alone makes it."""
+    late: list[tuple[float, float]] = []
+    over = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
+    probing = asyncio.create_task(probe(late))
+    await over.wait()
+    probing.cancel()
+    Path(os.environ["PROBE_FILE"]).write_text(json.dumps(late))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(idle() if "idle" in sys.argv else run()))
