@@ -4,7 +4,7 @@ Starts the real `python -m bot` against a Discord on loopback, where a member be
 `/story continue`: one story after the other, each in a channel of its own, and by turns several at once. Timed from
 the command on: until it is acknowledged, until the first of the story can be read, and until the last edit, which puts
 the buttons there. The bot holds its first message back for a quarter of a second, or until the reply is whole, and
-leaves 1.1 s between edits, as the platform's limits ask for; the loopback enforces five edits in five seconds for a
+edits it as often as the limits in the headers allow; the loopback enforces five edits in five seconds for a
 channel. All figures are medians.
 """
 

@@ -39,7 +39,7 @@ def main() -> None:
     args = parse()
     given = {f.name: value for f in fields(TeachParams) if (value := getattr(args, f.name)) is not None}
     params = replace(TeachParams(), **given)
-    engine = Engine.load(args.weights, threads=args.threads)
+    engine = Engine.load(args.weights, threads=args.threads, pack=args.style)
     stories = [text for text in read_documents(args.text) if len(text) > 300]
     rows = [json.loads(line) for line in args.lessons.read_text(encoding="utf-8").splitlines() if line.strip()]
     rows = rows[: args.count]
@@ -59,6 +59,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--text", type=Path, required=True, help="stories that have nothing to do with the lessons")
     parser.add_argument("--lessons", type=Path, default=Path(__file__).with_name("lessons.jsonl"))
     parser.add_argument("--weights", type=Path)
+    parser.add_argument("--style", type=Path, help="a style pack that is worn while the lessons are asked")
     parser.add_argument("--per-channel", type=int, default=20)
     parser.add_argument("--count", type=int, help="only the first lessons of the file")
     parser.add_argument("--threads", type=int, default=1)

@@ -26,6 +26,8 @@ class AccessCog(commands.Cog):
         assigned = await self.gate.assigned(guild)
         yours = (await self.gate.role(interaction)).name.lower()
         lines = [f"You are {'an' if yours == 'owner' else 'a'} {yours}."]
+        if self.gate.runs_alone(interaction) and yours != "owner":
+            lines.append("As I serve this server alone, you as an administrator may change the weights too.")
         for role in ASSIGNABLE:
             found = interaction.guild.get_role(assigned[role]) if role in assigned and interaction.guild else None
             who = _DEFAULTS[role] if role not in assigned else harmless(found.name) if found else "a role that is gone"
@@ -39,8 +41,8 @@ class AccessCog(commands.Cog):
         self, interaction: Interaction, role: RoleName, discord_role: discord.Role | None = None
     ) -> None:
         guild, store = server_of(interaction), self.gate.services.store
-        await store.set_setting(scope(guild), f"access.{role}", str(discord_role.id) if discord_role else None)
-        given = str(discord_role.id) if discord_role else "default"
-        await store.audit(interaction.user.id, interaction.channel_id, "access.set", f"guild {guild}: {role} = {given}")
+        given = str(discord_role.id) if discord_role else None
+        act = (interaction.user.id, interaction.channel_id, "access.set", f"guild {guild}: {role} = {given or 'default'}")
+        await store.noting(*act).set_setting(scope(guild), f"access.{role}", given)
         who = harmless(discord_role.name) if discord_role else _DEFAULTS[Role[role.upper()]]
         await self.gate.say(interaction, f"{role.capitalize()}: {who}")

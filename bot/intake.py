@@ -13,17 +13,13 @@ from collections.abc import Collection
 from pathlib import Path
 
 from bot.errors import InputError
-from engine.contents import SIGNATURE, contents, kept_name
-from engine.draft_table import FILE as DRAFTS
+from engine.contents import SIGNATURE, contents, is_part, kept_name
 from engine.errors import EngineError
-from engine.folder import CARD, CONFIG, UNREAD, check_values
+from engine.folder import check_values
 from engine.plain_files import open_plain
 from engine.signature import check_signature
-from engine.tensor_files import INDEX, WEIGHTS
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
-NAMES = {CONFIG, CARD, *UNREAD, "tokenizer.json", DRAFTS, WEIGHTS, INDEX, SIGNATURE, "CREDITS.tsv"}
-PART = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".zip"}
 MAX_FILES = 64
 MAX_BYTES = 2 << 30  # of all files together: the largest model in 4 bytes a weight, and some more
@@ -97,7 +93,7 @@ def _files(source: Path) -> list[Path]:
     if source.is_symlink():
         raise InputError("The folder is a link, so nothing was taken in: put the folder itself there.")
     found = sorted(source.iterdir())
-    files = [file for file in found if file.name in NAMES or PART.fullmatch(file.name)]
+    files = [file for file in found if is_part(file.name) or file.name == SIGNATURE]
     if len(files) > MAX_FILES:
         raise InputError(
             f"The folder has {len(files)} files of weights, and {MAX_FILES} may be: it holds other things."

@@ -8,6 +8,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 
+from bot.errors import InputError
+from bot.manuscript import typed
 from memory import Pin
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
@@ -85,3 +87,16 @@ def entering(pins: Sequence[Pin], text: str, seen_from: Callable[[Sequence[Pin]]
         if begin is not None and begin <= offset:
             entered = candidates
     return [*plain, *entered]
+
+
+def typed_keys(keys: Sequence[str], most: int, longest: int) -> tuple[str, ...]:
+    """Keys as people type them, each once: at most so many, of so many characters. Raises `InputError`."""
+    kept: dict[Words, str] = {}
+    for key in keys:
+        key = typed(key, what="A key of the pin", limit=longest, one_line=True)
+        if not (words := Words(key)):
+            raise InputError("A key of the pin shows nothing that could be found in a text: write another.")
+        kept.setdefault(words, key)
+    if len(kept) > most:
+        raise InputError(f"The pin has {len(kept)} keys, and the limit is {most}: leave some out.")
+    return tuple(kept.values())

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bot.channel import Channel, Sink
 from bot.errors import InputError, RefusedError
-from bot.lore import Words
+from bot.lore import typed_keys
 from bot.manuscript import MAX_TEXT, typed, visible
 from bot.rating import Rating
 from bot.rules import Checkpoint
@@ -20,7 +21,7 @@ from engine.outcome import Recall, Taught
 from engine.prompt import Context
 from engine.recollection import MOST_PAST_CHARS
 from engine.summary import Summary
-from memory import Author, LessonRow, NoStoryError, Note, Pin, Story, SummaryRow
+from memory import Author, LessonRow, NoStoryError, Note, Pin, Store, Story, SummaryRow
 
 MAX_LESSON = 500  # characters of a prompt, of an answer
 MAX_PINS = 20  # without keys
@@ -73,7 +74,8 @@ class RememberingChannel(Channel):
                 async for progress in job:
                     await sink.show(progress)
                 taught = await job.result()
-            lesson = await self._store.teach(
+            noting = self._noting(author, "teach.add", lambda lesson: f"lesson {lesson.id}")
+            lesson = await noting.teach(
                 self.channel,
                 guild=self.guild,
                 prompt=prompt,
@@ -84,7 +86,6 @@ class RememberingChannel(Channel):
                 **limits,
             )
             await self._rating.made("lessons", lesson.id, rating)
-            await self._store.audit(author.id, self.channel, "teach.add", f"lesson {lesson.id}")
         return taught
 
     def _require_lesson(self, prompt: str, answer: str, rating: Rating) -> None:
@@ -98,17 +99,15 @@ class RememberingChannel(Channel):
     async def forget(self, lesson: int, actor: Author | None = None) -> LessonRow:
         """As if it had never been taught; nothing is trained. Raises `NotFoundError`."""
         async with self._lock:
-            gone = await self._store.forget(self.channel, lesson)
-            await self._noted(actor, "teach.forget", f"lesson {lesson}")
-        return gone
+            return await self._noting(actor, "teach.forget", f"lesson {lesson}").forget(self.channel, lesson)
 
     async def forget_member(self, author_id: int, actor: Author | None = None) -> list[LessonRow]:
         """As if that one had never taught this channel; gives what is gone, which may be nothing."""
         async with self._lock:
-            gone = await self._store.forget_author(self.channel, author_id)
-            if gone:
-                await self._noted(actor, "teach.forget_member", f"{len(gone)} lessons of {author_id}")
-        return gone
+            noting = self._noting(
+                actor, "teach.forget_member", lambda gone: f"{len(gone)} lessons of {author_id}" if gone else None
+            )
+            return await noting.forget_author(self.channel, author_id)
 
     async def test_lessons(self, sink: Sink, author: Author | None = None) -> list[tuple[LessonRow, Recall]]:
         """What each prompt is answered with, likeliest words first and as replies are written; shows progress.
@@ -154,7 +153,7 @@ class RememberingChannel(Channel):
         """A fact that the model always sees; with keys, where it sees one of them. Raises `InputError`,
         `RefusedError`."""
         text = typed(text, what="The pin", limit=MAX_PIN, one_line=True)
-        keys = _keys(keys)
+        keys = typed_keys(keys, MAX_KEYS, MAX_KEY)
         async with self._lock:
             rating = await self._rating.begin()
             self._rules.require("\n".join([text, *keys]), "the pin", mature=rating is Rating.MATURE)
@@ -175,9 +174,7 @@ class RememberingChannel(Channel):
     async def unpin(self, pin: int, actor: Author | None = None) -> Pin:
         """Raises `NotFoundError`."""
         async with self._lock:
-            gone = await self._store.remove_pin(self.channel, pin)
-            await self._noted(actor, "memory.unpin", f"pin {pin}")
-        return gone
+            return await self._noting(actor, "memory.unpin", f"pin {pin}").remove_pin(self.channel, pin)
 
     # The note
 
@@ -218,9 +215,8 @@ class RememberingChannel(Channel):
             plain = [pin for pin in await self._store.pins(self.channel) if not pin.keys]
             if not self._room.has_for(plain, summary):
                 raise InputError("The summary is longer than what the model can read beside the pins: shorten it.")
-            row = await self._store.put_summary(self.channel, head, covers, summary.to_json(), author)
-            await self._noted(author, "memory.edit", f"summary {row.id}")
-        return row
+            noting = self._noting(author, "memory.edit", lambda row: f"summary {row.id}")
+            return await noting.put_summary(self.channel, head, covers, summary.to_json(), author)
 
     async def summary_versions(self, limit: int) -> list[SummaryRow]:
         """Those of the story as it stands: the one that holds, then those before it."""
@@ -229,9 +225,8 @@ class RememberingChannel(Channel):
     async def restore_summary(self, version: int, actor: Author) -> SummaryRow:
         """Has an earlier version hold again, from here on. Raises `NotFoundError`."""
         async with self._lock:
-            row = await self._store.restore_summary(self.channel, version, actor)
-            await self._noted(actor, "memory.restore", f"summary {version}")
-        return row
+            noting = self._noting(actor, "memory.restore", f"summary {version}")
+            return await noting.restore_summary(self.channel, version, actor)
 
     async def pause(self, actor: Author) -> None:
         """Text that scrolls out from now on waits; the summary stays as it is, unless somebody edits it."""
@@ -248,12 +243,11 @@ class RememberingChannel(Channel):
         """Lessons, pins and summary go; the story stays, and what has scrolled out of it stays forgotten."""
         async with self._lock:
             self._upkeep.was_reset()
-            await self._store.reset(self.channel)
+            await self._noting(actor, "memory.reset").reset(self.channel)
             story = await self._store.story(self.channel)
             if story is not None and story.head is not None and (covers := await self._upkeep.scrolled_out()):
                 await self._store.put_summary(self.channel, story.head, covers, Summary().to_json())
                 await self._store.set_setting(scope(self.channel), FORGOTTEN.format(story.id), str(covers))
-            await self._noted(actor, "memory.reset", "")
 
     @asynccontextmanager
     async def still(self) -> AsyncIterator[None]:
@@ -283,6 +277,7 @@ class RememberingChannel(Channel):
             paused=await self._store.setting(scope(self.channel), PAUSED) is not None,
             lessons=lore.lessons,
             learnt=frozenset(lore.units),
+            hopeless={row.id: why for row in lore.lessons if (why := self._upkeep.gave_up(row.id)) is not None},
             rebuilding=self._upkeep.rebuilding,
             always_on=lore.always_on,
             style=lore.style,
@@ -389,22 +384,8 @@ class RememberingChannel(Channel):
 
     async def _set(self, key: str, value: str | None, actor: Author, action: str, detail: str) -> None:
         async with self._lock:
-            await self._store.set_setting(scope(self.channel), key, value)
-            await self._noted(actor, action, detail)
+            await self._noting(actor, action, detail).set_setting(scope(self.channel), key, value)
 
-    async def _noted(self, actor: Author | None, action: str, detail: str) -> None:
-        if actor is not None:
-            await self._store.audit(actor.id, self.channel, action, detail)
-
-
-def _keys(keys: Sequence[str]) -> tuple[str, ...]:
-    """Keys as people type them, each once. Raises `InputError`."""
-    kept: dict[Words, str] = {}
-    for key in keys:
-        key = typed(key, what="A key of the pin", limit=MAX_KEY, one_line=True)
-        if not (words := Words(key)):
-            raise InputError("A key of the pin shows nothing that could be found in a text: write another.")
-        kept.setdefault(words, key)
-    if len(kept) > MAX_KEYS:
-        raise InputError(f"The pin has {len(kept)} keys, and the limit is {MAX_KEYS}: leave some out.")
-    return tuple(kept.values())
+    def _noting(self, actor: Author | None, action: str, detail: Callable[[Any], str | None] | str = "") -> Store:
+        """The store, whose next change is an act of this person."""
+        return self._store if actor is None else self._store.noting(actor.id, self.channel, action, detail)

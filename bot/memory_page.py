@@ -50,6 +50,9 @@ def page_of(view: MemoryView) -> Page:
         Part("░", "Kept for the reply", view.reply_tokens, ""),
     ]
     taken = [(part.sign, part.tokens) for part in parts]
+    if view.recalled:
+        before = f"the {view.recalled:,} characters before that text"
+        parts.append(Part("", "Recalled where the story comes back to it", 0, before))
     if view.left_out:
         parts.append(Part("", "Pins that wait for their keys", 0, _pins(view.left_out)))
     if view.lessons:

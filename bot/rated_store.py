@@ -46,6 +46,9 @@ class RatedStore:
 
         return rated
 
+    def noting(self, *args: Any) -> RatedStore:
+        return RatedStore(self._store.noting(*args), self._rating)
+
     async def stories(self, channel: int) -> list[Story]:
         found = await self._store.stories(channel)
         return [story for story in found if await self._rating.shows("stories", story.id)]

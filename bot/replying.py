@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -65,7 +66,9 @@ class ReplyingChannel(BranchingChannel):
         lore = await self._lore(style)
         rating = await self._lowest(story, context, lore)
         begin, mature = turns[0].chars_before if turns else 0, rating is Rating.MATURE
-        self._require_context(context, begin, text, [turn.text for turn in turns], mature=mature)
+        said = [turn.text for turn in turns]
+        # In a thread: a long text takes as long as many other requests of the loop.
+        await asyncio.to_thread(self._require_context, context, begin, text, said, mature=mature)
         sampling = sized(self._sampling, length, self._worker.engine_info.block_size)
         if word := story.mode == ONE_WORD:
             sampling = for_one_word(sampling)

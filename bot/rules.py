@@ -16,13 +16,14 @@ from itertools import pairwise
 from pathlib import Path
 
 from bot.errors import RefusedError, StartError
+from bot.known_parts import KnownParts
 from bot.rule_lists import OPERATORS, Lists, TermList, Together, built_in, of_operator
 from bot.vocabulary import MAX_TERM, Met, Vocabulary
 
 __all__ = ["OPERATORS", "Checkpoint", "ContentRules", "Refusal", "StreamRules", "TermList", "Together"]
 
 LOOK_BACK = 200  # characters before a text with which a term in it may have begun
-PART, KNOWN_PARTS = 2000, 200  # characters of a long text that are checked at once; parts whose outcome is kept
+PART, KNOWN_PARTS = 2000, 500  # characters of a long text that are checked at once; parts whose outcome is kept
 MAX_HELD = 400  # characters that a stream holds back at most
 _PER_WORD = 10  # characters, for how far back a word may stand that is refused together with one in the text
 _SENTENCE_ENDS = '.!?\u2026"\u201d'
@@ -63,7 +64,7 @@ class ContentRules:
             mature: [pair for pair in together if pair.first - refused and pair.second - refused]
             for mature, refused in self._refused.items()
         }
-        self._known = lru_cache(maxsize=KNOWN_PARTS)(self._check_part)
+        self._known = KnownParts(self._check_part, KNOWN_PARTS)
         self._at_seam = lru_cache(maxsize=KNOWN_PARTS)(self._seam)
         self._widest = max((pair.within for pair in together), default=0) * _PER_WORD
 

@@ -211,13 +211,13 @@ class ChannelSession(ReplyingChannel):
         """
         async with self._lock:
             await self._seat(await self._story(), by)
-            return await self._seen(await self._store.undo(self.channel))
+            return await self._seen_step(await self._store.undo(self.channel))
 
     async def redo(self, by: Author | None = None) -> list[Turn]:
         """With `by`, only if that one has the turn. Raises `InputError`, `NothingToRedoError`, `NoStoryError`."""
         async with self._lock:
             await self._seat(await self._story(), by)
-            return await self._seen(await self._store.redo(self.channel))
+            return await self._seen_step(await self._store.redo(self.channel))
 
     async def tail(self, max_chars: int) -> list[Turn]:
         """The last turns of the story as members may see them, whole ones; none without a story."""

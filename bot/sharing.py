@@ -54,9 +54,8 @@ class SharedChannel(RememberingChannel):
         patience = turns.patience_of(minutes)
         async with self._lock:
             _require_host(await self._story(), who, keeps=keeps)
-            story = await self._store.set_mode(self.channel, mode)
+            story = await self._noting(who, "story.mode", mode).set_mode(self.channel, mode)
             await self._begin_turn(patience)
-            await self._noted(who, "story.mode", mode)
         return story
 
     # The table
@@ -125,6 +124,10 @@ class SharedChannel(RememberingChannel):
     async def _seen(self, found: Sequence[Turn]) -> list[Turn]:
         """Turns as members may see them."""
         return covered(found) if await self.sealed() else list(found)
+
+    async def _seen_step(self, found: Sequence[Turn]) -> list[Turn]:
+        """The turns of a step as members may see them: of a whole step the last line is one line."""
+        return covered(found[-1:]) if await self.sealed() else list(found)
 
     async def _require_unsealed(self) -> None:
         if await self.sealed():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.lore import entering
@@ -25,6 +25,7 @@ class MemoryView:
     paused: bool  # whether text that scrolls out waits instead of entering the summary
     lessons: list[LessonRow]
     learnt: frozenset[int]  # ids of the lessons that the present weights have learnt; the others wait for it
+    hopeless: Mapping[int, str]  # ids of those that the present weights cannot learn, and why
     rebuilding: bool  # whether those are being learnt anew now
     always_on: bool  # whether lessons take part in all text, not only in what has to do with them
     style: str | None  # the style pack that was chosen

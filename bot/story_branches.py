@@ -93,7 +93,8 @@ class BranchCommands(StoryFront):
         story = await session.story()
         last = story is not None and story.head == edited.id
         lead = [f"-# {line(author(interaction).name, 60)} changed {'the last part' if last else 'an earlier part'}:"]
-        await self._post(session, place, lead, edited.text, AFTER_MOVE, tries=last)
+        shown = edited.text if last or not await session.sealed() else ""
+        await self._post(session, place, lead, shown, AFTER_MOVE, tries=last)
 
     @command("story.branch", "branch", "Goes to a turn of the story; what stood behind it stays in the tree", STORY)
     @app_commands.describe(turn="Its number in /story tree, or words of it")
@@ -165,7 +166,8 @@ class BranchCommands(StoryFront):
         found = await session.resume_story(story)
         turns = await session.tail(1)
         lead = [f"**{line(found.title, 200)}**", "-# The story goes on; its last part was:"]
-        await self._post(session, place, lead, "".join(turn.text for turn in turns), AFTER_MOVE, tries=True)
+        text = "".join(turn.text for turn in turns)
+        await self._post(session, place, lead, text, AFTER_MOVE, tries=True, begins=True)
 
     @resume.autocomplete("story")
     async def complete_story(self, interaction: Interaction, current: str) -> list[app_commands.Choice[int]]:

@@ -79,7 +79,7 @@ class StoryCog(BranchCommands, FileCommands, VoteCommands, TableCommands, PingRe
         story = await session.start(title, premise, who, mode, minutes)
         premise = story.premise or ""
         lead = [f"**{line(title, 200)}**", *quote(who.name, last_line(premise) if mode == LAST_LINE else premise)]
-        await self._post(session, place or self.gate.place(interaction), lead, "", ("continue",))
+        await self._post(session, place or self.gate.place(interaction), lead, "", ("continue",), begins=True)
         if thread:
             await self.gate.say(interaction, f"The story begins in <#{session.channel}>.")
 

@@ -47,7 +47,9 @@ class FileCommands(StoryFront):
         story = await session.bring(text, who, title=title, file=PurePath(file.filename).stem)
         end = "".join(turn.text for turn in await session.tail(TAIL))[-TAIL:].strip()
         told = f"-# {line(who.name, 60)} brought {story_about(story)}; this is its end:"
-        await self._post(session, place, [f"**{line(story.title, 200)}**", told], f"\u2026 {end}", AFTER_MOVE)
+        await self._post(
+            session, place, [f"**{line(story.title, 200)}**", told], f"\u2026 {end}", AFTER_MOVE, begins=True
+        )
 
 
 async def _read(file: discord.Attachment) -> str:

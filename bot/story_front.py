@@ -80,11 +80,15 @@ class StoryFront:
         verbs: Sequence[str],
         *,
         tries: bool = False,
+        begins: bool = False,
     ) -> None:
-        """A message of the story with its buttons; with `tries`, as it shows the story's last turn, those to choose."""
+        """A message of the story with its buttons; with `tries`, as it shows the story's last turn, those to choose.
+
+        `begins`: what stood before it in the channel is no part of this story.
+        """
         stream = MessageStream(place, lead)
         await stream.finish(text)
-        await self._crown(session, stream, verbs, tries=tries)
+        await self._crown(session, stream, verbs, tries=tries, begins=begins)
 
     async def _crown(
         self,
@@ -94,6 +98,7 @@ class StoryFront:
         *,
         head: int | None = None,
         tries: bool = True,
+        begins: bool = False,
     ) -> None:
         """Buttons under the story's end, and no longer under what was its end before."""
         story = await session.story()
@@ -101,9 +106,11 @@ class StoryFront:
             return
         choice = await session.tries() if tries else None
         place = None if choice is None else (choice.number, len(choice.turns))
-        await self._enthrone(session, stream, controls(story.head or 0, *verbs, tries=place))
+        await self._enthrone(session, stream, controls(story.head or 0, *verbs, tries=place), begins=begins)
 
-    async def _enthrone(self, session: ChannelSession, stream: MessageStream, view: discord.ui.View) -> None:
+    async def _enthrone(
+        self, session: ChannelSession, stream: MessageStream, view: discord.ui.View, *, begins: bool = False
+    ) -> None:
         """These buttons under a message that is now the story's end, and none any more under the one before."""
         await stream.sign(says_next(await self._standing(session), time.time()))
         if stream.last is None:
@@ -113,7 +120,7 @@ class StoryFront:
         await self.gate.services.store.set_setting(f"channel:{session.channel}", CONTROLS, " ".join(kept))
         await stream.crown(view)
         if before and before[0] != stream.last.id:
-            await self._strip(session, before[0])
+            await self._strip(session, before[0], cover=not begins and await session.sealed())
 
     def _place_of(self, session: ChannelSession) -> ChannelPlace:
         """The channel, for what comes without anybody's asking."""
@@ -125,18 +132,17 @@ class StoryFront:
         stored = await self.gate.services.store.setting(f"channel:{session.channel}", CONTROLS)
         return [int(message) for message in (stored or "").split()]
 
-    async def _strip(self, session: ChannelSession, message: int) -> None:
-        """Takes its buttons from what was the story's end; where only the last line is to be seen, its text too."""
+    async def _strip(self, session: ChannelSession, message: int, *, cover: bool = False) -> None:
+        """Takes its buttons from what was the story's end; with `cover`, its text too."""
         old = self._message(session, message)
-        sealed = await session.sealed()
         try:
-            if sealed:
+            if cover:
                 await old.edit(content=COVER, view=None, allowed_mentions=NO_MENTIONS)
             else:
                 await old.edit(view=None)
         except (discord.HTTPException, OSError) as error:
             log.info("old buttons stay: %s", describe(error))
-            if sealed:
+            if cover:
                 await self._remove(old)
 
     async def _remove(self, message: discord.PartialMessage) -> None:

@@ -98,6 +98,6 @@ class TeachCog(commands.Cog):
     @app_commands.describe(state="Whether teachers may teach the model")
     async def switch(self, interaction: Interaction, state: Literal["on", "off"]) -> None:
         guild, store = server_of(interaction), self.gate.services.store
-        await store.set_setting(scope(guild), TEACHING, "on" if state == "on" else None)
-        await store.audit(interaction.user.id, interaction.channel_id, "teach.switch", f"guild {guild}: {state}")
+        act = (interaction.user.id, interaction.channel_id, "teach.switch", f"guild {guild}: {state}")
+        await store.noting(*act).set_setting(scope(guild), TEACHING, "on" if state == "on" else None)
         await self.gate.say(interaction, f"Teaching is {state} in this server.")

@@ -53,7 +53,7 @@ class Upkeep:
         self._resets = 0  # a summary that was begun before a reset is dropped
         self._to_remember = self._remembering = False
         self._rebuilding = False
-        self._hopeless: set[tuple[str, int]] = set()  # base and lesson that it could not learn
+        self._hopeless: dict[tuple[str, int], str] = {}  # base and lesson that it could not learn, and why
         self._doubted: set[str] = set()  # bases whose units were all made anew once, as some were damaged
 
     @property
@@ -101,6 +101,7 @@ class Upkeep:
         if story is None or story.head is None or await self._paused():
             return False
         previous, covers = summary_of(row)
+        covers = max(covers, await self._forgotten(story))  # a summary that said so may have gone with a person
         left = min(await self.scrolled_out(), story.chars) - covers
         if left < self._worker.engine_info.block_size // 2:  # too little to be worth a job
             return False
@@ -125,8 +126,7 @@ class Upkeep:
         if story is None or story.head is None or await self._paused():
             return
         end = min(await self.scrolled_out(), story.chars)
-        forgotten = int(await self._store.setting(scope(self._channel), FORGOTTEN.format(story.id)) or 0)
-        begin, blob = (forgotten, None) if row is None else (row.covers, row.blob)
+        begin, blob = (await self._forgotten(story), None) if row is None else (row.covers, row.blob)
         if end - begin < REMEMBERED_AT_ONCE:
             return
         if end - begin > REMEMBERED:
@@ -143,6 +143,10 @@ class Upkeep:
                 return
             if blob is not None and await self._still_says(story, begin, text):
                 await self._store.put_vectors(self._channel, story.head, base, end, blob)
+
+    async def _forgotten(self, story: Story) -> int:
+        """How many characters from the story's start a reset took from memory."""
+        return int(await self._store.setting(scope(self._channel), FORGOTTEN.format(story.id)) or 0)
 
     async def _paused(self) -> bool:
         return await self._store.setting(scope(self._channel), PAUSED) is not None
@@ -172,9 +176,9 @@ class Upkeep:
             self._rebuilding = True
             self._spawn(self._rebuild(again))
 
-    def gave_up(self, lesson: int) -> bool:
-        """Whether the present weights cannot learn this lesson."""
-        return (self._worker.engine_info.base_id, lesson) in self._hopeless
+    def gave_up(self, lesson: int) -> str | None:
+        """Why the present weights cannot learn this lesson; None where they have not tried, or can."""
+        return self._hopeless.get((self._worker.engine_info.base_id, lesson))
 
     async def _rebuild(self, again: bool) -> None:
         try:
@@ -201,7 +205,7 @@ class Upkeep:
         except (QueueFullError, EngineClosedError):
             raise
         except EngineError as error:
-            self._hopeless.add((base, row.id))
+            self._hopeless[base, row.id] = str(error)
             log.warning("channel %d: lesson %d was not learnt anew: %s", self._channel, row.id, error)
         else:
             await self._store.put_units(row.id, taught.base_id, taught.adapter)

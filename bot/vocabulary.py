@@ -143,8 +143,12 @@ class Vocabulary:
 
     def _behind_masks(self, tokens: list[str]) -> Iterator[str]:
         """The lists of what these words may be, of which some have letters left out."""
+        hidden = [any(sign in token for sign in MASKS) for token in tokens]
+        longest = max((len(words) for phrases in self._phrases.values() for words, _ in phrases), default=1)
         for at, token in enumerate(tokens):
-            if any(sign in token for sign in MASKS):
+            if not any(hidden[at : at + longest]):
+                continue  # what is written out is found as it is
+            if hidden[at]:
                 for terms in (self._words, self._beginnings):
                     yield from (key for term, keys in terms.items() if _may_be(token, term) for key in keys)
             for phrases in self._phrases.values():

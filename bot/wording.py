@@ -96,14 +96,22 @@ def recall_lines(results: Sequence[tuple[LessonRow, Recall]]) -> list[str]:
 
 def lesson_state(view: MemoryView, row: LessonRow) -> str:
     """Whether these weights know it; after a change of weights each lesson is learnt again."""
-    return "learnt" if row.id in view.learnt else "being learnt" if view.rebuilding else "waits to be learnt"
+    if row.id in view.learnt:
+        return "learnt"
+    if (why := view.hopeless.get(row.id)) is not None:
+        return f"not learnt, as these weights cannot: {short(why, 200)}"
+    return "being learnt" if view.rebuilding else "waits to be learnt"
 
 
 def lessons_state(view: MemoryView) -> str:
     """How many there are and are learnt, and when they take part."""
     waiting = "being learnt anew for these weights" if view.rebuilding else "learnt anew for these weights by and by"
-    known = len(view.learnt)
-    learnt = "all learnt" if 0 < known == len(view.lessons) else f"{known} learnt, the others are {waiting}"
+    known, hopeless = len(view.learnt), len(view.hopeless.keys() - view.learnt)
+    learnt = "all learnt" if 0 < known == len(view.lessons) else f"{known} learnt"
+    if known + hopeless < len(view.lessons):
+        learnt += f", the others are {waiting}"
+    if hopeless:
+        learnt += f"; {hopeless} cannot be learnt by these weights, and /teach list says why"
     when = "they take part in all text" if view.always_on else "they take part in text that has to do with them"
     return f"{len(view.lessons)}, {learnt}; {when}"
 

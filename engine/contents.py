@@ -11,22 +11,32 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from engine.draft_table import FILE as DRAFTS
 from engine.errors import WeightsError, shown
 from engine.plain_files import plain_sha256
+from engine.tensor_files import INDEX, WEIGHTS
 
-SIGNATURE = "signature.json"  # stands beside the files that it is of
+CONFIG, CARD, SIGNATURE = "config.json", "card.json", "signature.json"
+UNREAD = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json")  # others read these, not we
+PARTS = {CONFIG, CARD, *UNREAD, "tokenizer.json", DRAFTS, WEIGHTS, INDEX, "CREDITS.tsv"}
+PART = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
 KEPT = re.compile(r"(?P<name>.+)@(?P<sha256>[0-9a-f]{64})")
 MAX_FILES = 1100
 
 
+def is_part(name: str) -> bool:
+    """Whether a file of this name belongs to a weights folder; nothing else in it is ever read."""
+    return name in PARTS or PART.fullmatch(name) is not None
+
+
 def contents(folder: Path) -> dict[str, str]:
-    """The sha256, in hex, of each file by its name, but for the signature.
+    """The sha256, in hex, of each file of weights by its name; the signature, and what is no part of them, left out.
 
     Raises:
-        WeightsError: there is no such folder, or something in it is no plain file.
+        WeightsError: there is no such folder, or a part of it is no plain file.
     """
     try:
-        names = sorted(path.name for path in folder.iterdir() if path.name != SIGNATURE)
+        names = sorted(path.name for path in folder.iterdir() if is_part(path.name))
         if len(names) > MAX_FILES:
             raise WeightsError(f"{folder} holds {len(names):,} files; a weights folder has {MAX_FILES:,} at most.")
         return {name: plain_sha256(folder / name) for name in names}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.card import check_card
-from engine.contents import check_kept
+from engine.contents import CARD, CONFIG, UNREAD, check_kept
 from engine.draft_table import DraftTable
 from engine.errors import WeightsError
 from engine.hugging_face import read_shape
@@ -25,9 +25,7 @@ from engine.tokenizer import Tokenizer
 
 BUNDLED = Path(__file__).resolve().parent.parent / "weights"
 DEFAULT_NAME = "hearth"
-CONFIG, CARD = "config.json", "card.json"
 MAX_JSON_BYTES = 4 << 20  # of each small file: some say what to write to the model, in templates
-UNREAD = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json")  # others read these, not we
 
 
 @dataclass(frozen=True)

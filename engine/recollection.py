@@ -86,7 +86,6 @@ class Recollection:
         followed = self._ids[COPIED:-1]  # those that something stands behind
         pairs = followed * np.int64(1 << 32) + self._ids[COPIED - 1 : -2]  # (P - 1,)
         self._places = (pairs.argsort(kind="stable") + COPIED).astype(np.int32)  # by what stands there and before it
-        self._before = self._ids[self._places - 1]
         self._starts = np.cumsum(np.bincount(followed + 1, minlength=1))  # in _places, of each id
 
     @property
@@ -103,7 +102,7 @@ class Recollection:
     @property
     def nbytes(self) -> int:
         """Of what is kept to find places of the past."""
-        return self._ids.nbytes + self._places.nbytes + self._before.nbytes + self._starts.nbytes
+        return self._ids.nbytes + self._places.nbytes + self._starts.nbytes
 
     def mix(self, row: Floats, ids: Sequence[int]) -> Floats:
         """Logits (V,) behind `ids`, mixed with what followed the end of `ids` in the past: those of tokens that did
@@ -156,7 +155,8 @@ class Recollection:
         begin, end = self._starts[ids[-1] : ids[-1] + 2]
         found = [self._places[begin:end]]
         if len(ids) > 1:
-            begin, end = begin + np.searchsorted(self._before[begin:end], np.array((ids[-2], ids[-2] + 1), np.int32))
+            before = self._ids[self._places[begin:end] - 1]
+            begin, end = begin + np.searchsorted(before, np.array((ids[-2], ids[-2] + 1), np.int32))
             found.append(self._places[begin:end])
         for n in range(2, len(ids)):
             if not len(found[-1]):

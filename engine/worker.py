@@ -310,6 +310,7 @@ class Worker:
                 # A quarter of the newest: follows a change of weights within a few jobs, ignores one odd reply.
                 usual = self._usual.get(job.kind, took)
                 self._usual[job.kind] = usual + 0.25 * (took - usual)
+            job = value = None  # what it was given and gave is not held until the next one comes
 
     def _next(self) -> Job[Any] | None:
         """The next job, users' before background ones; None when the worker is closing and all is done."""

@@ -96,6 +96,7 @@ async def open_connection(
                 "journal_mode = WAL",
                 "synchronous = FULL",  # with NORMAL a power cut takes acknowledged turns with it
                 "secure_delete = ON",  # without it deleted texts can be read from the file's free pages
+                "cache_size = -1024",  # kB: the pages of one long story's past, and few of those that were written
                 "temp_store = MEMORY",  # members' texts do not belong into temporary files
                 "trusted_schema = OFF",
             ):
@@ -134,10 +135,11 @@ async def _build(path: Path, key: bytes, migrations: Sequence[Migration], now: f
     connection = await _connected(f"{unfinished.as_uri()}?mode=rw", connect, Cipher(key))
 
     async def fill() -> None:
-        # Not left to the first `open_connection`: a start that is cut off in between would leave a journal of that change.
-        await connection.execute_fetchall("PRAGMA journal_mode = WAL")
         await connection.execute_fetchall("PRAGMA synchronous = FULL")
         await migrate(connection, path, migrations, now)
+        # Not left to the first `open_connection`, since a cut in between would leave a journal of that change; and not
+        # before the rest, which would then stand in a journal that a full disk may keep from being written back.
+        await connection.execute_fetchall("PRAGMA journal_mode = WAL")
 
     await _or_close(connection, fill)
     await connection.close()

@@ -6,9 +6,10 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
+from copy import copy
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from memory import audit, channel_memory, cleansing, copies, lessons, notes, people, summaries
 from memory.audit import End
@@ -89,7 +90,7 @@ class Store(Stories):
         Versions that people wrote stay; one without an author takes the place of such a one at the same turn.
         Raises `NotFoundError`.
         """
-        return await self._writer.write(
+        return await self._write(
             lambda tx: summaries.put_summary(tx, channel, turn, covers, body, author, self._now())
         )
 
@@ -103,12 +104,12 @@ class Store(Stories):
 
     async def restore_summary(self, channel: int, version: int, author: Author) -> SummaryRow:
         """Binds a copy of one of these versions to the head. Raises `NotFoundError`."""
-        return await self._writer.write(lambda tx: summaries.restore(tx, channel, version, author, self._now()))
+        return await self._write(lambda tx: summaries.restore(tx, channel, version, author, self._now()))
 
     async def put_vectors(self, channel: int, turn: int, base_id: str, covers: int, blob: bytes) -> None:
         """Binds to `turn` the vectors that these base weights made of what it covers. Of a channel and base weights
         only the newest few are kept. Raises `NotFoundError`."""
-        await self._writer.write(
+        await self._write(
             lambda tx: summaries.put_vectors(tx, channel, turn, base_id, covers, blob, self._now())
         )
 
@@ -120,7 +121,7 @@ class Store(Stories):
 
     async def put_note(self, channel: int, text: str, depth: int, author: Author) -> Note:
         """The note of the story under way, in place of the one it had. Raises `NoStoryError`."""
-        return await self._writer.write(lambda tx: notes.put(tx, channel, text, depth, author, self._now()), purge=True)
+        return await self._write(lambda tx: notes.put(tx, channel, text, depth, author, self._now()), purge=True)
 
     async def note(self, channel: int) -> Note | None:
         """That of the story under way."""
@@ -128,12 +129,12 @@ class Store(Stories):
 
     async def remove_note(self, channel: int) -> Note:
         """Raises `NotFoundError`."""
-        return await self._writer.write(lambda tx: notes.remove(tx, channel), purge=True)
+        return await self._write(lambda tx: notes.remove(tx, channel), purge=True)
 
     # Pins
 
     async def add_pin(self, channel: int, text: str, author: Author, keys: Sequence[str] = ()) -> Pin:
-        return await self._writer.write(lambda tx: channel_memory.add_pin(tx, channel, text, author, keys, self._now()))
+        return await self._write(lambda tx: channel_memory.add_pin(tx, channel, text, author, keys, self._now()))
 
     async def pins(self, channel: int) -> list[Pin]:
         """The channel's pins, the oldest first."""
@@ -141,7 +142,7 @@ class Store(Stories):
 
     async def remove_pin(self, channel: int, pin: int) -> Pin:
         """Raises `NotFoundError`."""
-        return await self._writer.write(lambda tx: channel_memory.remove_pin(tx, channel, pin), purge=True)
+        return await self._write(lambda tx: channel_memory.remove_pin(tx, channel, pin), purge=True)
 
     # Lessons and their units
 
@@ -162,7 +163,7 @@ class Store(Stories):
 
         Raises `QuotaError` where the author has `per_member` lessons in this channel, or all have `per_channel`.
         """
-        return await self._writer.write(
+        return await self._write(
             lambda tx: lessons.teach(
                 tx,
                 channel,
@@ -188,7 +189,7 @@ class Store(Stories):
 
     async def put_units(self, lesson_id: int, base_id: str, blob: bytes) -> bool:
         """What the weights `base_id` have learnt of a lesson, in place of what they had; False where it has gone."""
-        return await self._writer.write(lambda tx: lessons.put_units(tx, lesson_id, base_id, blob, self._now()))
+        return await self._write(lambda tx: lessons.put_units(tx, lesson_id, base_id, blob, self._now()))
 
     async def units(self, channel: int, base_id: str) -> dict[int, bytes]:
         """By the lesson's id, in the order of the lessons; those that these weights have not learnt are missing."""
@@ -196,15 +197,15 @@ class Store(Stories):
 
     async def forget(self, channel: int, lesson_id: int) -> LessonRow:
         """Removes a lesson and its units for all weights; nothing else changes. Raises `NotFoundError`."""
-        return await self._writer.write(lambda tx: lessons.forget(tx, channel, lesson_id), purge=True)
+        return await self._write(lambda tx: lessons.forget(tx, channel, lesson_id), purge=True)
 
     async def forget_author(self, channel: int, author_id: int) -> list[LessonRow]:
         """`forget` for all that somebody taught the channel."""
-        return await self._writer.write(lambda tx: lessons.forget_author(tx, channel, author_id), purge=True)
+        return await self._write(lambda tx: lessons.forget_author(tx, channel, author_id), purge=True)
 
     async def reset(self, channel: int) -> None:
         """Removes the channel's lessons, pins, and what stands for text in its stories, whose turns stay."""
-        await self._writer.write(lambda tx: channel_memory.reset(tx, channel), purge=True)
+        await self._write(lambda tx: channel_memory.reset(tx, channel), purge=True)
 
     # Settings, audit
 
@@ -214,7 +215,7 @@ class Store(Stories):
 
     async def set_setting(self, scope: str, key: str, value: str | None) -> None:
         """None removes it."""
-        await self._writer.write(lambda tx: channel_memory.set_setting(tx, scope, key, value))
+        await self._write(lambda tx: channel_memory.set_setting(tx, scope, key, value))
 
     async def settings(self, scope: str) -> dict[str, str]:
         return await self._writer.read(lambda tx: channel_memory.settings(tx, scope))
@@ -223,9 +224,26 @@ class Store(Stories):
         """By scope: all settings whose key begins so."""
         return await self._writer.read(lambda tx: channel_memory.settings_beginning(tx, prefix))
 
+    def noting(
+        self, actor_id: int, channel: int | None, action: str, detail: Callable[[Any], str | None] | str = ""
+    ) -> Self:
+        """This store, whose next change is written into the audit log too, as one transaction with it.
+
+        `detail` may be made of what the change gives back; None where there is nothing to note.
+        """
+
+        async def note(tx: Transaction, result: object) -> None:
+            text = detail if isinstance(detail, str) else detail(result)
+            if text is not None:
+                await audit.append(tx, actor_id, channel, action, text, self._now())
+
+        noted = copy(self)
+        noted._acts = note
+        return noted
+
     async def audit(self, actor_id: int, channel: int | None, action: str, detail: str) -> AuditRow:
         """Adds a row to the log, which nothing changes or removes: no text of members belongs into `detail`."""
-        return await self._writer.write(lambda tx: audit.append(tx, actor_id, channel, action, detail, self._now()))
+        return await self._write(lambda tx: audit.append(tx, actor_id, channel, action, detail, self._now()))
 
     async def audit_rows(self, limit: int) -> list[AuditRow]:
         """The last `limit` rows, the newest first."""
@@ -258,7 +276,7 @@ class Store(Stories):
             await audit.append(tx, author_id, None, people.DELETION, detail, self._now())
             return gone
 
-        return await self._writer.write(work, purge=True)
+        return await self._write(work, purge=True)
 
     # Copies
 

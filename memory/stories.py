@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 from memory import seats, story_tree
 from memory.rows import Author, Mode, NewTurn, Story, Table, Turn, Twig
 from memory.transaction import Transaction
 from memory.writer import Writer
+
+T = TypeVar("T")
 
 
 class Stories:
@@ -16,6 +19,19 @@ class Stories:
     def __init__(self, writer: Writer, clock: Callable[[], float]) -> None:
         self._writer = writer
         self._now = clock
+        self._acts: Callable[[Transaction, Any], Awaitable[None]] | None = None
+
+    async def _write(self, work: Callable[[Transaction], Awaitable[T]], *, purge: bool = False) -> T:
+        """One transaction, with the act that it is, where somebody said so (`Store.noting`)."""
+        if (acts := self._acts) is None:
+            return await self._writer.write(work, purge=purge)
+
+        async def noted(tx: Transaction) -> T:
+            result = await work(tx)
+            await acts(tx, result)
+            return result
+
+        return await self._writer.write(noted, purge=purge)
 
     async def start_story(
         self,
@@ -32,7 +48,7 @@ class Stories:
 
         `patience`: seconds that a turn may take where it is written in turns.
         """
-        return await self._writer.write(
+        return await self._write(
             lambda tx: story_tree.start(
                 tx,
                 channel,
@@ -57,7 +73,7 @@ class Stories:
             await story_tree.bring(tx, channel, texts[1:], author, now)
             return await story_tree.under_way(tx, channel)
 
-        return await self._writer.write(work)
+        return await self._write(work)
 
     async def story(self, channel: int) -> Story | None:
         """The story under way."""
@@ -69,17 +85,17 @@ class Stories:
 
     async def finish_story(self, channel: int) -> Story:
         """Leaves the channel without a story under way. Raises `NoStoryError`."""
-        return await self._writer.write(lambda tx: story_tree.finish(tx, channel))
+        return await self._write(lambda tx: story_tree.finish(tx, channel))
 
     async def resume_story(self, channel: int, story_id: int) -> Story:
         """Takes up an old story where its head stands; the present one is finished. Raises `NotFoundError`."""
-        return await self._writer.write(lambda tx: story_tree.resume(tx, channel, story_id))
+        return await self._write(lambda tx: story_tree.resume(tx, channel, story_id))
 
     # How it is shared
 
     async def set_mode(self, channel: int, mode: Mode) -> Story:
         """Raises `NoStoryError`. Those at the table stay there, whatever the mode."""
-        return await self._writer.write(lambda tx: seats.set_mode(tx, channel, mode))
+        return await self._write(lambda tx: seats.set_mode(tx, channel, mode))
 
     async def table(self, channel: int) -> Table:
         """That of the story under way; an empty one without a story."""
@@ -87,7 +103,7 @@ class Stories:
 
     async def put_table(self, channel: int, table: Table) -> None:
         """Raises `NoStoryError`."""
-        await self._writer.write(lambda tx: seats.put(tx, channel, table))
+        await self._write(lambda tx: seats.put(tx, channel, table))
 
     async def tables_taken(self) -> list[tuple[int, int | None]]:
         """The channels where somebody is at turn, each with its server."""
@@ -110,14 +126,14 @@ class Stories:
                 await seats.put(tx, channel, table)
             return added
 
-        return await self._writer.write(work)
+        return await self._write(work)
 
     async def add_sibling(self, channel: int, of: int, turn: NewTurn) -> Turn:
         """Another try at the head `of`: same parent, same step; the head moves to it.
 
         Raises `NoStoryError`, `HeadMovedError`; `ValueError` where one of the two alone is a premise.
         """
-        return await self._writer.write(lambda tx: story_tree.add_sibling(tx, channel, of, turn, self._now()))
+        return await self._write(lambda tx: story_tree.add_sibling(tx, channel, of, turn, self._now()))
 
     async def edit_turn(self, channel: int, of: int, turn: NewTurn) -> Turn:
         """Branches off beside any turn `of` of the path: `turn` in its place, and behind it what followed `of`.
@@ -125,25 +141,25 @@ class Stories:
         Those are copies, and `of` stays in the tree with what followed it. Raises `NoStoryError`, `NotFoundError`;
         `ValueError` as `add_sibling`.
         """
-        return await self._writer.write(lambda tx: story_tree.edit(tx, channel, of, turn, self._now()))
+        return await self._write(lambda tx: story_tree.edit(tx, channel, of, turn, self._now()))
 
     async def undo(self, channel: int) -> list[Turn]:
         """Moves the head before the last step and gives back the turns that went, in the order of the text.
 
         The premise stays. Raises `NoStoryError`, `NothingToUndoError`.
         """
-        return await self._writer.write(lambda tx: story_tree.undo(tx, channel))
+        return await self._write(lambda tx: story_tree.undo(tx, channel))
 
     async def redo(self, channel: int) -> list[Turn]:
         """Moves the head along the branch that was visited last, to the end of that step; gives back its turns.
 
         Raises `NoStoryError`, `NothingToRedoError`.
         """
-        return await self._writer.write(lambda tx: story_tree.redo(tx, channel))
+        return await self._write(lambda tx: story_tree.redo(tx, channel))
 
     async def go_to(self, channel: int, turn: int) -> Story:
         """Moves the head to any turn of the story's tree. Raises `NoStoryError`, `NotFoundError`."""
-        return await self._writer.write(lambda tx: story_tree.go_to(tx, channel, turn))
+        return await self._write(lambda tx: story_tree.go_to(tx, channel, turn))
 
     async def siblings(self, channel: int, of: int) -> list[Turn]:
         """The turn `of` and all that stand in its place, the oldest first. Raises `NoStoryError`, `NotFoundError`."""

@@ -180,7 +180,7 @@ async def outlives_its_answer_and_loses_its_channel(server: DiscordServer, anna:
         server.expire(late)  # the quarter of an hour is over
     reply = await crowned(server, server.channel, last)
     turn = _turn(reply)
-    server.fail_next("POST", r"^/channels/\d+/messages$", 403, code=50013)
+    server.fail_next("POST", r"^/channels/\d+/messages$", 400, code=50083)
     assert "no longer write here" in await told(anna.command("story continue"))
     assert server.channel.last_message is reply
     assert _turn(reply) == turn, "what nobody could read is no part of the story"

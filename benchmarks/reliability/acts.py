@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from memory import Author, NewTurn, Store, StoreError, Story, Turn
+from memory import Author, NewTurn, Store, StoreError, Story, Table, Turn
+from memory.rows import Mode
 
 GUILD_ID, CHANNELS, BASES = 3, (1, 2), ("base", "other")
 PEOPLE = (Author(7, "Ann"), Author(8, "Ben"))
 WORDS = ("The fox ran over the hill", "Nobody had seen the key", "It rained", "a door opened", "She laughed")
+MODES: tuple[Mode, ...] = ("free", "round robin")
 MANY = 99  # lessons that a channel may hold here
 
 
@@ -41,16 +43,17 @@ class Scene:
     store: Store | Witness
     channel: int
     chance: random.Random
+    size: int = 1  # of what is written: so many times as much as people write
 
     @property
     def who(self) -> Author:
         return self.chance.choice(PEOPLE)
 
     def text(self, most: int = 40) -> str:
-        return ". ".join(self.chance.choice(WORDS) for _ in range(self.chance.randint(1, most))) + "."
+        return ". ".join(self.chance.choice(WORDS) for _ in range(self.size * self.chance.randint(1, most))) + "."
 
     def blob(self, most: int = 60_000) -> bytes:
-        return self.chance.randbytes(self.chance.randint(1, most))
+        return self.chance.randbytes(self.chance.randint(most // 2 if self.size > 1 else 1, most))
 
     async def story(self) -> Story:
         return await self.store.story(self.channel) or await start_story(self)
@@ -58,7 +61,7 @@ class Scene:
     async def turn(self) -> Turn:
         """Any turn of the path."""
         await self.story()
-        path = await self.store.path(self.channel) or await append(self)
+        path: list[Turn] = await self.store.path(self.channel) or await append(self)
         return self.chance.choice(path)
 
 
@@ -77,6 +80,16 @@ async def import_story(s: Scene) -> Story:
 async def resume_story(s: Scene) -> Story:
     await s.story()
     return await s.store.resume_story(s.channel, s.chance.choice(await s.store.stories(s.channel)).id)
+
+
+async def set_mode(s: Scene) -> Story:
+    await s.story()
+    return await s.store.set_mode(s.channel, s.chance.choice(MODES))
+
+
+async def put_table(s: Scene) -> None:
+    await s.story()
+    await s.store.put_table(s.channel, Table(PEOPLE[: s.chance.randint(0, 2)], s.chance.random(), 60.0))
 
 
 async def append(s: Scene) -> list[Turn]:
@@ -163,6 +176,8 @@ WRITES: Mapping[str, Act] = MappingProxyType(
         "import_story": import_story,
         "finish_story": lambda s: s.store.finish_story(s.channel),
         "resume_story": resume_story,
+        "set_mode": set_mode,
+        "put_table": put_table,
         "append": append,
         "add_sibling": add_sibling,
         "edit_turn": edit_turn,
@@ -205,6 +220,7 @@ async def state_of(store: Store) -> State:
         stories = await store.stories(channel)
         seen += [stories, [await store.turns_of_story(story.id) for story in stories], await store.outline(channel)]
         seen += [await store.lessons(channel), await store.pins(channel), await store.note(channel)]
+        seen += [await store.table(channel)]
         seen += [await store.summary_versions(channel, 1000), await store.settings(f"channel:{channel}")]
         for base in BASES:
             seen += [await store.units(channel, base), await store.vectors(channel, base)]

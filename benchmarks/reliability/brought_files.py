@@ -10,9 +10,10 @@ import numpy as np
 
 from benchmarks.reliability import file_oracle as oracle
 from engine.adapter import Learnt, pack_adapter, unpack_adapter
+from engine.contents import CARD, CONFIG
 from engine.draft_table import FILE as DRAFTS
 from engine.draft_table import DraftTable, dump_table
-from engine.folder import CARD, CONFIG, open_weights, read_card, read_config
+from engine.folder import open_weights, read_card, read_config
 from engine.gate import key_of
 from engine.memory_vectors import WIDTH, MemoryVectors
 from engine.pack import dump_pack, load_pack

@@ -1,4 +1,4 @@
-"""python -m benchmarks.reliability.disk_full [--means pages tmpfs fsize] [--acts NAME ...] [--json]: what a full disk costs.
+"""python -m benchmarks.reliability.disk_full [--means ...] [--acts NAME ...] [--json]: what a full disk costs.
 
 Each write of the store, its opening and its migrations are tried with no room at all, with room for one more page of
 4,096 bytes, for two, and so on until there is room enough, so that each statement that takes room fails once:
@@ -8,8 +8,8 @@ tmpfs    on a disk in memory that another file fills (needs the right to mount; 
 fsize    by `RLIMIT_FSIZE`: no file may grow over so many bytes
 
 tries       how often something was tried, and `full` how often there was no room for it
-violations  a failure that was not told in one sentence by a StoreError, a store that then was not as it was before, that
-            could not be read, or that did not do the same at once when there was room again
+violations  a failure that was not told in one sentence by a StoreError, a store that then was not as it was before,
+            that could not be read, or that did not do the same at once when there was room again
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ import json
 import random
 import resource
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from memory import Store, StoreError
 
 PAGE, FILE, CHANNEL = 4096, "memory.sqlite3", 1
 TMPFS_BYTES = 8 << 20
+SIZE = 40  # times as much as people write, so that one page of room is not enough
 FAR = (*range(40), *range(40, 400, 12))  # pages of room that are tried, until there is enough
 MEANS = ("pages", "tmpfs", "fsize")
 
@@ -50,7 +52,8 @@ def main() -> int:
     else:
         for means, one in found.items():
             print(f"{means:6} {one.left_out or f'{one.tries:,} tries, {one.full:,} of them without room'}")
-            print(*(f"       {what}" for what in one.violations), sep="\n")
+            for what in one.violations:
+                print(f"       {what}")
     return int(any(one.violations for one in found.values()))
 
 
@@ -62,7 +65,8 @@ class Found:
     left_out: str = ""
 
 
-def full_disks(means: str, acts: Iterable[str]) -> Found:
+def full_disks(means: str, acts: Iterable[str], far: Sequence[int] = FAR) -> Found:
+    """`far`: the pages of room that are tried, one after the other, until there is enough."""
     found = Found()
     with tempfile.TemporaryDirectory(prefix="full-disk-") as folder, ExitStack() as until_then:
         place = Path(folder) / "place"
@@ -72,7 +76,7 @@ def full_disks(means: str, acts: Iterable[str]) -> Found:
             return found
         asyncio.run(_prepare(Path(folder)))
         for act in acts:
-            for pages in FAR:
+            for pages in far:
                 found.tries += 1
                 try:
                     full = asyncio.run(_one(Path(folder), place, means, act, pages))
@@ -83,7 +87,7 @@ def full_disks(means: str, acts: Iterable[str]) -> Found:
                 if not full:
                     break
             else:
-                found.violations.append(f"{act} had no room in {FAR[-1]} pages")
+                found.violations.append(f"{act} had no room in {far[-1]} pages")
     return found
 
 
@@ -99,16 +103,13 @@ async def _prepare(folder: Path) -> None:
                 await done(Scene(store, CHANNEL, chance), WRITES[name])
         for name in ("put_note", "set_setting", "undo", "append"):
             await done(Scene(store, CHANNEL, chance), WRITES[name])
+    with closing(sqlite3.connect(folder / "begun" / FILE)) as connection:
+        connection.execute("VACUUM")  # no page is left free
 
 
 async def _one(folder: Path, place: Path, means: str, act: str, pages: int) -> bool:
     """Whether there was no room for it. Raises `AssertionError` with what was wrong then."""
-    for path in place.iterdir():
-        path.unlink()
-    begin = {"open a new file": None, "migrate": "old"}.get(act, "begun")
-    if begin is not None:
-        for path in (folder / begin).glob(FILE + "*"):
-            shutil.copy(path, place)
+    _lay_out(folder, place, act)
     if act in OPENINGS:
         return await _opening(place, means, pages)
     size = (place / FILE).stat().st_size // PAGE
@@ -119,6 +120,13 @@ async def _one(folder: Path, place: Path, means: str, act: str, pages: int) -> b
         await store.close()
 
 
+def _lay_out(folder: Path, place: Path, act: str) -> None:
+    for path in place.iterdir():
+        path.unlink()
+    for path in (folder / {"open a new file": "nothing", "migrate": "old"}.get(act, "begun")).glob(FILE + "*"):
+        shutil.copy(path, place)
+
+
 async def _writing(store: Store, place: Path, means: str, act: str, pages: int) -> bool:
     kept: list[State] = [await state_of(store)]
 
@@ -126,7 +134,7 @@ async def _writing(store: Store, place: Path, means: str, act: str, pages: int) 
         kept.append(await state_of(store))
 
     async def attempt(seed: int) -> StoreError | None:
-        return await _told(done(Scene(Witness(store, note), CHANNEL, random.Random(seed)), WRITES[act]))
+        return await _told(done(Scene(Witness(store, note), CHANNEL, random.Random(seed), SIZE), WRITES[act]))
 
     with _full(place, means, pages):
         error = await attempt(2)
@@ -136,6 +144,8 @@ async def _writing(store: Store, place: Path, means: str, act: str, pages: int) 
             return False
         if means == "pages":
             await store.delete_author(PEOPLE[0].id)  # frees pages, and needs none
+            small = await _told(done(Scene(store, CHANNEL, random.Random(3)), WRITES["append"]))
+            assert small is None, f"nothing could be written in the room that was freed: {small}"
     if means != "pages":
         before = len(kept)
         again = await attempt(2)
@@ -169,7 +179,8 @@ async def _told(work: Awaitable[object]) -> StoreError | None:
         await work
     except StoreError as error:
         words = str(error)
-        assert words.endswith(".") and "\n" not in words and "Traceback" not in words, f"no sentence: {words}"
+        assert words.endswith("."), f"no sentence: {words}"
+        assert "\n" not in words, f"more than a sentence: {words}"
         return error
     except Exception as error:
         raise AssertionError(f"{type(error).__name__}: {error}") from error

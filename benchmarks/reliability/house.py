@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import product
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ CROWN = "Continue"  # the first of the buttons under what is stored
 WEIGHTS = {"one": 2, "other": 5}  # with seeds of small random models that hardly ever come to an end
 NAMES = tuple(WEIGHTS)
 TOKENS = 300  # of a reply, which takes about a second
+LIMITED, WHOSE = ("REQUESTS", "DAILY_LESSONS"), ("MEMBER", "CHANNEL", "SERVER")  # 0: without a limit
 ENDLESS = 4096
 SHAPE, DEEP = (8, 128), (24, 256)  # layers and width; of endless ones, which take half a minute for a reply
 
@@ -48,6 +50,7 @@ class House:
             "MINIATURE_LONGEST_REPLY": "4096",
             "MINIATURE_LESSONS_PER_MEMBER": "1000",
             "MINIATURE_LESSONS_PER_CHANNEL": "1000",
+            **{f"MINIATURE_{what}_PER_{whose}": "0" for what, whose in product(LIMITED, WHOSE)},
             **self.settings,
         }
         self.bot = BotProcess(self.server, self.command, env=env, cwd=self.folder)
@@ -168,8 +171,8 @@ def _cpu_seconds(process: int) -> float:
 
 def turn_of(message: Message) -> int | None:
     """The turn that was the story's end when the message got its buttons."""
-    for version in (*message.edits, message):
-        for row in version.components:
+    for components in (*(version.components for version in message.edits), message.components):
+        for row in components:
             for button in row["components"]:
                 if button.get("label") == CROWN:
                     return int(re.findall(r"\d+$", button["custom_id"])[0])

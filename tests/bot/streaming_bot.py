@@ -16,6 +16,16 @@ from bot.streaming import ChannelPlace, MessageStream
 Interaction = discord.Interaction[Any]
 
 
+class FixedPlace(ChannelPlace):
+    """As if nothing were known of the limits."""
+
+    def pause(self, fixed: float) -> float:
+        return fixed
+
+
+Place = FixedPlace if os.environ.get("STREAMING_FIXED") else ChannelPlace
+
+
 class StreamingBot(commands.Bot):
     def __init__(self) -> None:
         super().__init__(commands.when_mentioned, intents=discord.Intents(guilds=True), help_command=None)
@@ -33,7 +43,8 @@ class StreamingBot(commands.Bot):
 async def write(interaction: Interaction) -> None:
     await interaction.response.defer(ephemeral=True)
     assert isinstance(interaction.channel, discord.abc.Messageable)
-    stream, text, bot = MessageStream(ChannelPlace(interaction.channel)), "", interaction.client
+    stream, text, bot = MessageStream(Place(interaction.channel)), "", interaction.client
+    bot.enough.clear()
     await stream.queued(0, 0.0)
     while not bot.enough.is_set():
         text += f"{len(text)} "

@@ -1,17 +1,17 @@
-"""/settings, /privacy, /report, /status and /weights of the real process against the loopback: who may, what comes."""
+"""/settings, /privacy, /report, /status and /weights of the real process against the loopback: what comes of them."""
 
 from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from bot.access import ACTIONS, Role, allowed
+from bot.access import Role
 from memory import Store
 from tests.bot.staff import World, nothing_out_of_place
 from tests.conftest import write_tiny_weights
@@ -19,8 +19,6 @@ from tests.discord_server import BotProcess, Channel, DiscordServer, Member, Upl
 from tests.discord_server.reading import filled, reported, told, told_by_button
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
-
-GROUPS = ("settings", "privacy", "report", "status", "weights")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -62,39 +60,6 @@ async def _reported_without_text(data: Path) -> None:
         rows = [row for row in await store.audit_rows(100) if row.action in ("report.send", "privacy.delete")]
     assert {row.action for row in rows} == {"report.send", "privacy.delete"}
     assert all("Mira" not in row.detail for row in rows)
-
-
-def cases(world: House) -> Mapping[str, tuple[str, dict[str, Any]]]:
-    """Each action as a command that leaves everything as it is."""
-    return {
-        "settings.show": ("settings show", {}),
-        "settings.set": ("settings set", {"name": "length", "value": "none"}),
-        "settings.preset": ("settings preset", {"name": "default"}),
-        "settings.clear": ("settings clear", {}),
-        "privacy.show": ("privacy show", {}),
-        "privacy.export": ("privacy export", {}),
-        "privacy.delete": ("privacy delete", {}),
-        "status.show": ("status", {}),
-        "weights.list": ("weights list", {}),
-        "weights.show": ("weights show", {"name": "tiny"}),
-        "weights.activate": ("weights activate", {"name": "none of these"}),
-        "weights.rollback": ("weights rollback", {}),
-        "weights.add": ("weights add", {"name": "x"}),
-        "weights.remove": ("weights remove", {"name": "none of these"}),
-        "report.send": ("report", {"message": "no link", "reason": "cruelty"}),
-    }
-
-
-async def test_each_role_may_do_what_the_table_says(world: House) -> None:
-    tried = cases(world)
-    assert set(tried) == {action for action in ACTIONS if action.split(".")[0] in GROUPS}
-    for role, member in world.people.items():
-        for action, (path, options) in tried.items():
-            text = await told(member.command(path, options=options))
-            refusal = f"You need the role {ACTIONS[action].name.lower()} or a higher one to use {action}."
-            assert (text != refusal) == allowed(action, role), (role, action, text)
-            assert "went wrong" not in text, (action, text)
-    assert world.server.channel.messages == [], "what only the asker reads"
 
 
 # Settings
@@ -251,7 +216,7 @@ async def test_a_report_in_direct_messages(world: House) -> None:
 
 async def test_those_who_run_it_see_how_it_is(world: House) -> None:
     text = await told(world[Role.OWNER].command("status"))
-    for title in ("Weights** tiny, 0.0M", "Queue** 0 of 32", "Done**", "Memory**", "Database**", "Running for** 0 d"):
+    for title in ("Weights** tiny, 0.0M", "Queue** 0 of 256", "Done**", "Memory**", "Database**", "Running for** 0 d"):
         assert f"**{title}" in text
     assert "**Discord** 1 server" in text
     assert "Mira" not in text

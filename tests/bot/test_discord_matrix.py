@@ -114,6 +114,8 @@ async def test_administrators_of_the_only_server_change_the_weights(world: World
         return {await go(world, who, ada, where, way) for way in alone}
 
     assert await may(ada, channel) == {YES}
+    assert "may change the weights" in await told(ada.command("access show", channel=channel))
+    assert "weights" not in await told(world[Role.KEEPER].command("access show", channel=channel))
     assert await may(world[Role.KEEPER], channel) == {NO}, "who may Manage Server is no administrator"
     assert await may(ada.user, ada.user.dm) == {NO}, "anybody could write to it"
     second = server.add_guild("Another circle")

@@ -13,7 +13,7 @@ from bot.access import Role
 from tests.bot.staff import World, staffed
 from tests.bot.storytelling import begun, crowned, labels, short_replies
 from tests.discord_server import BotProcess, Channel, DiscordServer, Member, Message
-from tests.discord_server.reading import told, told_by_button
+from tests.discord_server.reading import filled, told, told_by_button
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -178,6 +178,8 @@ async def test_one_word_each(world: World) -> None:
 
 async def test_only_the_last_line_is_seen_until_the_end(world: World) -> None:
     will, tess, channel = world[Role.WRITER], world[Role.TEACHER], world.server.guild.add_channel("sealed")
+    other = await begun(will, channel)
+    before = other.content
     options = {"title": "Fox", "premise": "The dax was blue. It slept.", "mode": "last line only"}
     await will.command("story start", channel=channel, options=options).answer()
     foot = "anybody; only this last line is seen until /story finish."
@@ -187,6 +189,7 @@ async def test_only_the_last_line_is_seen_until_the_end(world: World) -> None:
     reply = await crowned(world, channel, started)
     await world.server.wait_for(lambda: started.content == "-# Covered until the story is finished.", None, "a cover")
     assert reply.content.startswith("-# Tess has added to the story:\n")
+    assert (other.content, other.buttons) == (before, []), "what belongs to another story stays"
     tess.click(reply, "Retry")
     tried = await crowned(world, channel, reply)
     for path, options in (("story show", {}), ("story show", {"writers": True}), ("memory show", {})):
@@ -200,15 +203,37 @@ async def test_only_the_last_line_is_seen_until_the_end(world: World) -> None:
         choices = await tess.autocomplete(path, option, channel=channel).choices()
         assert choices
         assert not re.search("dax was|blicket was", str(choices))
-    tess.click(tried, "Undo")
-    assert next_of(await crowned(world, channel, tried)) == f"-# Next: {foot}"
+    form = await will.command("story edit", channel=channel, turn=1).modal()
+    will.submit(form, filled(form, "The dax was blue. It slept. It snored."))
+    edited = await crowned(world, channel, tried)
+    assert edited.content.split("\n")[0] == "-# Will changed an earlier part:"
+    tess.click(edited, "Undo")
+    undone = await crowned(world, channel, edited)
+    assert next_of(undone) == f"-# Next: {foot}"
+    assert "It sang" not in undone.content, "of a step one line was seen"
     seen = [message.content for message in channel.messages]
-    assert not any(re.search("dax was|blicket was", text) for text in seen), seen
+    assert not any(re.search("dax was|blicket was|snored", text) for text in seen), seen
     await tess.command("story redo", channel=channel).answer()
     await tess.command("story finish", channel=channel).answer()
     ended = channel.last_message
     assert ended is not None
-    assert b"The dax was blue. It slept. The blicket was green. It sang." in ended.attachments[0].data
+    assert b"The dax was blue. It slept. It snored. The blicket was green. It sang." in ended.attachments[0].data
+
+
+async def test_the_end_is_told_where_no_file_can_be_sent(world: World) -> None:
+    will, channel = world[Role.WRITER], world.server.guild.add_channel("no-files")
+    options = {"title": "Fox", "premise": "The dax was blue. It slept.", "mode": "last line only"}
+    await will.command("story start", channel=channel, options=options).answer()
+    world.server.fail_next("POST", rf"^/channels/{channel.id}/messages$", 403, code=50013)
+    answer = await will.command("story finish", channel=channel).answer()
+    assert answer.deleted, answer.content
+    ended = channel.last_message
+    assert ended is not None
+    assert ended.content.startswith("**Fox** ends here:")
+    assert ended.attachments == []
+    number = re.findall(r"\d+", await told(will.command("story list", channel=channel)))[0]
+    exported = await will.command("story export", channel=channel, story=int(number)).answer()
+    assert b"The dax was blue." in exported.attachments[0].data
 
 
 async def test_two_who_press_at_once_get_one_reply(world: World) -> None:

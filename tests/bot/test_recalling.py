@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bot.memory_page import page_of
 from bot.rules import ContentRules
 from bot.services import Services
 from config.settings import Settings
@@ -31,10 +32,10 @@ class Listening(Worker):
     context = Context()
     meanwhile: Callable[[], Coroutine[Any, Any, object]] | None = None
 
-    def summarize(self, text: str, previous: Summary | None) -> Job[Summary]:
+    def summarize(self, text: str, previous: Summary | None, **options: Any) -> Job[Summary]:
         if self.meanwhile is not None:
             self.task = asyncio.ensure_future(self.meanwhile())
-        return super().summarize(text, previous)
+        return super().summarize(text, previous, **options)
 
     def generate(self, context: Context, sampling: SamplingParams, **options: Any) -> Job[Generated]:
         self.context = context
@@ -76,6 +77,7 @@ async def test_all_that_left_the_window_is_recalled_however_far_back(services: S
     assert len(context.text) < len(LONG)
     view = await services.session(CHANNEL).memory()
     assert view.recalled + len(view.text) == len(story) + len((await services.session(CHANNEL).tail(1))[0].text)
+    assert f"the {view.recalled:,} characters before that text" in page_of(view).text
 
 
 async def test_what_a_reset_took_is_not_recalled_and_what_follows_is(services: Services) -> None:
@@ -87,6 +89,23 @@ async def test_what_a_reset_took_is_not_recalled_and_what_follows_is(services: S
     assert "Quillon" not in context.past
     assert "Zora" in context.past
     assert (await services.session(CHANNEL).memory()).recalled < len(story) - len(LONG)
+
+
+async def test_what_a_reset_took_stays_forgotten_when_the_summaries_go_with_a_member(services: Services) -> None:
+    session = services.session(CHANNEL)
+    await session.write(f"Quillon met Quillon.{LONG}", ANN, Paper())
+    await _grown(services, LONG)
+    await session.reset(ANN)
+    await session.write(f"Zora met Zora.{LONG}", BEN, Paper())
+    await services.forget_person(BEN)
+    await session.write(f"Tavish met Tavish.{LONG}", ANN, Paper())
+    await _grown(services, LONG)
+    context, _ = await _context(services)
+    summary = (await session.memory()).summary
+    assert summary is not None
+    assert "Tavish" in summary.names
+    assert "Quillon" not in " ".join(summary.lines()) + context.past
+    assert "Zora" not in " ".join(summary.lines()) + context.past
 
 
 async def test_what_left_the_window_in_a_pause_is_recalled_afterwards(services: Services) -> None:

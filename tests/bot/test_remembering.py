@@ -11,11 +11,13 @@ from bot.errors import InputError
 from bot.memories import MAX_KEYS
 from bot.replying import STALE
 from bot.services import Services
+from bot.wording import lesson_state, lessons_state
 from config.settings import Settings
 from engine.errors import PromptError
 from engine.outcome import EngineInfo
 from memory import NewTurn, NoStoryError, NotFoundError, QuotaError
 from tests.bot.conftest import ANN, BEN, Paper, open_services
+from tests.conftest import write_tiny_weights
 
 CHANNEL = 7
 LONG = "The fox ran over the hill and through the wood until she came to a river. " * 12
@@ -155,6 +157,22 @@ async def test_a_lesson_forgotten_while_it_is_learnt_anew_stays_forgotten(
     await session.forget((await session.lessons())[0].id, ANN)
     await services.idle()
     assert await services.store.units(CHANNEL, info.base_id) == {}
+
+
+async def test_members_see_which_lesson_other_weights_cannot_learn_and_why(services: Services, tmp_path: Path) -> None:
+    await _begun(services)
+    session = services.session(CHANNEL)
+    await session.teach("The old fox with the red tail from beyond the hill is called", "Zibbo.", ANN, Paper())
+    await session.teach("He is called", "Tom.", ANN, Paper())
+    await _swapped(services, write_tiny_weights(tmp_path / "short", 3, block_size=32))
+    await session.write(None, ANN, Paper())
+    await services.idle()
+    view = await session.memory()
+    long, short = view.lessons
+    assert lesson_state(view, short) == "learnt"
+    assert "not learnt, as these weights cannot: A lesson of" in lesson_state(view, long)
+    assert lessons_state(view).startswith("2, 1 learnt; 1 cannot be learnt by these weights")
+    assert (await session.write(None, ANN, Paper())).notice is None
 
 
 async def test_units_that_are_damaged_cost_no_reply_and_are_learnt_anew(services: Services) -> None:

@@ -14,8 +14,9 @@ from engine.decoder import choose, read_out
 from engine.errors import AdapterError
 from engine.folder import Stored, open_weights
 from engine.memory_vectors import MOST, WIDTH, MemoryVectors, States
-from engine.recollection import COPIED, FAINT, MOST_PAST_CHARS, SHARES, Recollection, Recollector
+from engine.recollection import COPIED, FAINT, MOST_PAST_CHARS, SHARES, Recollection, Recollector, Words
 from engine.shape import Floats
+from engine.tokenizer import Tokenizer
 from tests.conftest import SAMPLE
 from training.vocabulary import train_char, train_hybrid
 
@@ -84,6 +85,18 @@ def test_a_past_that_grows_and_loses_its_beginning_is_recalled_as_one_that_is_re
     assert (made.mix(row, ids) == at_once.mix(row, ids)).all()
 
 
+class Counting(Tokenizer):
+    """Says how many characters it has encoded."""
+
+    def __init__(self, other: Tokenizer) -> None:
+        self.__dict__ |= other.__dict__
+        self.encoded = 0
+
+    def encode(self, text: str) -> list[int]:
+        self.encoded += len(text)
+        return super().encode(text)
+
+
 def test_a_word_that_has_begun_goes_on_as_it_did_whatever_stands_before_it() -> None:
     past = Recollector(HYBRID).of("They went to see old Zebulon. " + "The sun shone. " * 40)
     name = HYBRID.encode(" Zebulon")
@@ -96,6 +109,42 @@ def test_a_word_that_has_begun_goes_on_as_it_did_whatever_stands_before_it() -> 
 
 def test_a_vocabulary_of_characters_recalls_nothing() -> None:
     assert Recollector(CHAR).of(SAMPLE) is None
+
+
+def test_channels_that_take_turns_are_each_encoded_once() -> None:
+    tokenizer = Counting(HYBRID)
+    recollector, stories = Recollector(tokenizer), [f"Zebulon met number {n}. {SAMPLE}" for n in range(4)]
+    first = [recollector.of(story) for story in stories]
+    encoded = tokenizer.encoded
+    again = [recollector.of(story) for story in stories]
+    assert all(one is other for one, other in zip(first, again, strict=True))
+    assert all(recollector.of(story + " Then Mira sat.") is not None for story in stories)
+    assert tokenizer.encoded - encoded == len(stories) * len(" Then Mira sat.")
+
+
+def test_pasts_are_let_go_where_they_are_more_than_was_allowed() -> None:
+    tokenizer = Counting(HYBRID)
+    recollector, stories = Recollector(tokenizer, most=0), [f"Zebulon met number {n}. {SAMPLE}" for n in range(2)]
+    for story in (*stories, *stories):
+        assert recollector.of(story) is recollector.of(story)
+    assert tokenizer.encoded == 2 * sum(map(len, stories))
+
+
+def test_a_long_text_is_encoded_in_pieces_and_recalled_as_in_one() -> None:
+    text = "Old Zebulon ran over the hill, and Mira sat by the sea. " * 200
+    made, whole = Recollector(HYBRID).of(text), Recollection(HYBRID.encode(text), Words(HYBRID))
+    row, ids = np.zeros(HYBRID.vocab_size, dtype=np.float32), HYBRID.encode(" and Mira")
+    assert made is not None
+    assert (made.mix(row, ids) == whole.mix(row, ids)).all()
+
+
+def test_a_story_that_repeats_itself_is_not_encoded_anew() -> None:
+    tokenizer, text = Counting(HYBRID), "Then Mira sat by the sea. " * (MOST_PAST_CHARS // 20)
+    recollector = Recollector(tokenizer)
+    recollector.of("Zebulon ran. " + text)
+    encoded = tokenizer.encoded
+    recollector.of("Zebulon ran. " + text + "Mira saw Zebulon.")
+    assert tokenizer.encoded - encoded < 1000
 
 
 def test_of_a_very_long_story_the_end_is_recalled() -> None:

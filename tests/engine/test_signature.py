@@ -49,12 +49,13 @@ def flipped(text: str) -> str:
     return ("1" if text[0] != "1" else "2") + text[1:]
 
 
+MAP = "special_tokens_map.json"
 SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "no signature": (lambda f: (f / SIGNATURE).unlink(), "is not signed"),
     "another card": (lambda f: (f / "card.json").write_text("{}"), "card.json is not what was signed"),
-    "a file more": (lambda f: (f / "more.json").write_text("{}"), "more.json is not what was signed"),
+    "a file more": (lambda f: (f / MAP).write_text("{}"), f"{MAP} is not what was signed"),
     "a file fewer": (lambda f: (f / "generation_config.json").unlink(), "is not what was signed"),
-    "a link": (lambda f: (f / "more").symlink_to("/etc/hostname"), "cannot be read"),
+    "a link": (lambda f: (f / MAP).symlink_to("/etc/hostname"), "cannot be read"),
     "another signature": (about(lambda said: said.update(signature=flipped(said["signature"]))), "is no signature"),
     "sums of other files": (
         about(lambda said: said["files"].update({"card.json": flipped(said["files"]["card.json"])})), "was signed",
@@ -102,3 +103,9 @@ def test_what_the_engine_would_not_serve_is_not_signed(
     assert main(["sign", "--weights", str(folder), "--key", str(tmp_path / "key.pem")]) == 2
     assert "config.json" in capsys.readouterr().err
     assert not (folder / SIGNATURE).exists()
+
+
+def test_what_is_no_part_of_the_weights_is_not_signed(signed: tuple[Path, str]) -> None:
+    folder, public = signed
+    (folder / "notes.txt").write_text("never read")
+    check_signature(folder, {public})

@@ -24,10 +24,10 @@ def test_of_all_pairs_those_with_a_mature_one_need_a_word_on_children(
     tmp_path: Path, rating: str, children: str | None, other: str, others: str | None
 ) -> None:
     path = write_preset(tmp_path / "tiny.toml")
-    text = path.read_text(encoding="utf-8")
-    for mark, said in ((rating, children), (other, others)):
-        line = f'rating = "{mark}"' + (f'\nchildren = "{said}"' if said else "")
-        text = text.replace('children = "no"\n', f"{line}\n#done\n", 1)
+    first, second, rest = path.read_text(encoding="utf-8").split('children = "no"\n')
+    said = [f'rating = "{mark}"\n' + (f'children = "{told}"\n' if told else "")
+            for mark, told in ((rating, children), (other, others))]  # fmt: skip
+    text = "".join((first, said[0], second, said[1], rest))
     path.write_text(text, encoding="utf-8")
     if "mature" in (rating, other) and (children, others) != ("no", "no"):
         with pytest.raises(PresetError, match="is mature and") as refusal:
@@ -48,7 +48,7 @@ def test_the_presets_that_come_along_say_what_their_corpora_hold() -> None:
 def test_a_folder_of_mature_text_has_to_say_so_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "tales"
     folder.mkdir()
-    (folder / "a.txt").write_text("A tale.<|endoftext|>Another tale.", encoding="utf-8")
+    (folder / "a.txt").write_text("A tale.\n<|endoftext|>\nAnother tale.\n", encoding="utf-8")
     (folder / "corpus.toml").write_text('licence = "CC0"\nrating = "mature"\n', encoding="utf-8")
     preset = write_preset(tmp_path / "tiny.toml")
     command = ["prepare", "--preset", str(preset), "--text", str(folder), "--out", str(tmp_path / "out")]

@@ -137,7 +137,7 @@ def test_exported_weights_bring_their_card_and_write_the_samples(ground: Ground,
     page = page_of(run, tmp_path / "page.html", "--weights", weights)
     for said in ("spark", str(card["evaluation"]["bits_per_byte"]), "a fox named Mira", f"{card['parameters']:,}"):
         assert said in page.text
-    strange = {"name": ["x"], "training": 7, "corpora": [{"weight": "much"}, 5], "evaluation": {"train": 3, "text": 4}}
+    strange = {"name": "x", "training": 7, "corpora": [{"weight": "much"}, {}], "evaluation": {"train": 3, "text": 4}}
     (weights / "card.json").write_text(json.dumps(strange))
     page_of(run, tmp_path / "page.html", "--weights", weights)
 
