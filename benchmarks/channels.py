@@ -150,13 +150,15 @@ async def run(count: int, seconds: float, weights: Path, place: Path, tokens: in
             sys.executable, "-m", "benchmarks.probed_bot", "idle", cwd=ROOT,
             env={**os.environ, "PROBE_FILE": str(place / "idle"), "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
-        async with BotProcess(server, ["-m", "benchmarks.probed_bot"], env=env) as bot:
-            await bot.wait_ready(PATIENCE)
-            spread = await crowd(server, chance, channels[0], seconds, flood)
-            at_once = await crowd(server, chance, channels[-1], 0.0, flood)
-            assert await bot.terminate(PATIENCE) == 0
-        beside.send_signal(signal.SIGTERM)
-        await beside.wait()
+        try:
+            async with BotProcess(server, ["-m", "benchmarks.probed_bot"], env=env) as bot:
+                await bot.wait_ready(PATIENCE)
+                spread = await crowd(server, chance, channels[0], seconds, flood)
+                at_once = await crowd(server, chance, channels[-1], 0.0, flood)
+                assert await bot.terminate(PATIENCE) == 0
+        finally:
+            beside.send_signal(signal.SIGTERM)
+            await beside.wait()
         assert not server.violations
         late, idle = (read(place / name, spread.began, spread.ended) for name in ("probe", "idle"))
         return Run(spread, at_once, late, idle)

@@ -42,7 +42,8 @@ class AccessCog(commands.Cog):
     ) -> None:
         guild, store = server_of(interaction), self.gate.services.store
         given = str(discord_role.id) if discord_role else None
-        act = (interaction.user.id, interaction.channel_id, "access.set", f"guild {guild}: {role} = {given or 'default'}")
-        await store.noting(*act).set_setting(scope(guild), f"access.{role}", given)
+        detail = f"guild {guild}: {role} = {given or 'default'}"
+        noting = store.noting(interaction.user.id, interaction.channel_id, "access.set", detail)
+        await noting.set_setting(scope(guild), f"access.{role}", given)
         who = harmless(discord_role.name) if discord_role else _DEFAULTS[Role[role.upper()]]
         await self.gate.say(interaction, f"{role.capitalize()}: {who}")

@@ -110,10 +110,13 @@ class Channel:
             if self._lock.locked():
                 await sink.queued(*self._worker.behind(len(self._line)))
             await self._lock.acquire()
-        finally:
+        except BaseException:
             self._line.remove(sink)
             await self._tell_line()
-        try:
+            raise
+        self._line.remove(sink)
+        try:  # from here on the channel is ours: telling the others may be cancelled as well
+            await self._tell_line()
             yield
         finally:
             self._lock.release()

@@ -18,9 +18,9 @@ from discord.ext import commands
 from bot.errors import StartError
 from bot.http_trace import http_trace
 from bot.languages import Languages
+from bot.places import NO_MENTIONS, UNDELIVERED, describe
 from bot.services import Services
 from bot.story_cog import StoryCog
-from bot.streaming import NO_MENTIONS, describe
 from bot.views import STORY_COG
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ class StoryTree(app_commands.CommandTree[Any]):
     async def on_error(self, interaction: discord.Interaction[Any], error: app_commands.AppCommandError, /) -> None:
         log.warning("an interaction failed: %s", type(error).__name__)
         if not interaction.response.is_done():
-            with contextlib.suppress(discord.HTTPException, OSError):
+            with contextlib.suppress(*UNDELIVERED):
                 await interaction.response.send_message(
                     "I do not know that command as you sent it: restart your app and try again.", ephemeral=True
                 )
@@ -80,13 +80,13 @@ class StoryBot(commands.AutoShardedBot):
     async def setup_hook(self) -> None:
         await self.load_extension("bot.extension")
         await self.tree.set_translator(Languages())
-        with contextlib.suppress(discord.HTTPException, OSError):
+        with contextlib.suppress(*UNDELIVERED):
             await self.is_owner(discord.Object(0))  # type: ignore[arg-type]  # so that it knows the owners from now on
         if self.shard_ids and 0 not in self.shard_ids:
             return  # one process of several is enough, the one that also has the direct messages
         try:
             await self.tree.sync()
-        except (discord.HTTPException, OSError) as error:
+        except UNDELIVERED as error:
             log.error("The commands could not be registered, the old ones stay: %s", describe(error))
 
     async def launch_shard(self, gateway: Any, shard_id: int, *, initial: bool = False) -> None:

@@ -18,10 +18,10 @@ from bot import access
 from bot.errors import HeldBackError, InputError
 from bot.host_paths import without_paths
 from bot.output import LIMIT, split
+from bot.places import INVALID_TOKEN, NO_MENTIONS, UNDELIVERED, UNKNOWN_WEBHOOK, ChannelPlace, describe
 from bot.roles import ASSIGNABLE, KNOWN_ERRORS, MAX_CHOICES, TEACHING, Bot, Interaction, Options, Roles, scope
 from bot.services import Services
 from bot.session import ChannelSession
-from bot.streaming import INVALID_TOKEN, NO_MENTIONS, UNDELIVERED, UNKNOWN_WEBHOOK, ChannelPlace, describe
 from memory import Author
 
 __all__ = [  # what cogs work with

@@ -29,7 +29,8 @@ _BLOCK = re.compile(r"(?<!\S)(?:>|#{1,3}(?=\s)|-(?=[\s#])|\+(?=\s))")  # whereve
 
 def harmless(text: str) -> str:
     """The same text to the eye, with nothing live in it: no mention, link, invite, markdown or control character."""
-    text = "".join(map(_plain, text.replace("\r\n", "\n")))
+    lines = text.replace("\r\n", "\n").split("\n")
+    text = "\n".join(line if line.isprintable() else "".join(map(_plain, line)) for line in lines)
     text = _LIVE.sub(lambda found: found[0] + _BREAK, text)
     text = _MARKDOWN.sub(r"\\\g<0>", text)
     text = _BLOCK.sub(r"\\\g<0>", text)
@@ -121,6 +122,8 @@ def _packed(parts: list[str]) -> list[str]:
 
 def _longest(text: str, room: int, newline: int = 1) -> int:
     """How many characters of the text fit into `room`, at least one."""
+    if len(text) * max(newline, 2) <= room:
+        return len(text)
     used = 0
     for index, char in enumerate(text):
         used += newline if char == "\n" else 2 if char > "\uffff" else 1

@@ -11,9 +11,9 @@ from bot.access import Role
 from bot.errors import InputError
 from bot.gate import FAILED, KNOWN_ERRORS
 from bot.output import harmless
+from bot.places import NO_MENTIONS, ChannelPlace, describe
 from bot.session import ChannelSession
 from bot.story_front import StoryFront
-from bot.streaming import NO_MENTIONS, ChannelPlace, describe
 from memory import Author
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bot.gate import Gate, Interaction
 from bot.output import harmless
-from bot.streaming import AnswerPlace, MessageStream, PlaceLostError
+from bot.places import AnswerPlace
+from bot.streaming import MessageStream, PlaceLostError
 
 
 class Progress:

@@ -14,8 +14,8 @@ from bot import access
 from bot.access import Role
 from bot.errors import BotError, InputError
 from bot.output import label
+from bot.places import UNDELIVERED, describe
 from bot.services import Services
-from bot.streaming import describe
 from engine import EngineError
 from memory import StoreError
 
@@ -61,7 +61,7 @@ class Roles:
         """discord.py asks the platform once; where that fails, the next one who asks has it asked again."""
         try:
             return await self.bot.is_owner(user)
-        except (discord.HTTPException, OSError) as error:
+        except UNDELIVERED as error:
             log.warning("Discord did not say who owns the application: %s", describe(error))
             return False
 
@@ -95,7 +95,7 @@ class Roles:
             if not access.allowed(action, await self.role(interaction), runs_alone=self.runs_alone(interaction)):
                 return []
             options = await find()
-        except (*KNOWN_ERRORS, discord.HTTPException, OSError) as error:
+        except (*KNOWN_ERRORS, *UNDELIVERED) as error:
             log.info("no choices for %s: %s", action, describe(error))
             return []
         wanted = str(typed).casefold()  # what is typed where a number belongs may come as one

@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import logging
 
 import discord
 from discord import app_commands
@@ -13,14 +12,12 @@ from bot.errors import InputError
 from bot.gate import Interaction, Options, author, command
 from bot.modes import LAST_LINE
 from bot.output import line
+from bot.places import NO_MENTIONS
 from bot.session import ChannelSession
 from bot.story_front import AFTER_MOVE, AFTER_REPLY, STORY, StoryFront
-from bot.streaming import NO_MENTIONS, describe
 from bot.views import MAX_INPUT, TurnModal, controls
 from bot.wording import NO_STORIES, short, story_about, twig_line, written_by
 from memory import Story, Turn
-
-log = logging.getLogger(__name__)
 
 LISTED = 25  # stories
 ENDS = 8  # of branches, in words
@@ -150,14 +147,13 @@ class BranchCommands(StoryFront):
 
     async def _reveal(self, interaction: Interaction, session: ChannelSession, story: Story, told: str) -> None:
         """What nobody has seen as a whole, for everybody in the channel."""
-        name, content = await session.export("markdown", story.id)
         place = self.gate.place(interaction)
-        try:
-            file = discord.File(io.BytesIO(content), name)
-            await place.channel.send(told, file=file, allowed_mentions=NO_MENTIONS)
-        except (discord.HTTPException, OSError) as error:  # files may not be sent here
-            log.info("a story was not sent as a file: %s", describe(error))
+        if interaction.guild_id is not None and not interaction.app_permissions.attach_files:
             await place.send(told, None)
+            return
+        name, content = await session.export("markdown", story.id)
+        file = discord.File(io.BytesIO(content), name)
+        await place.channel.send(told, file=file, allowed_mentions=NO_MENTIONS)
 
     @command("story.resume", "resume", "Takes up an earlier story of this channel where it stood", STORY)
     @app_commands.describe(story="Its number in /story list, or words of its title")

@@ -13,6 +13,7 @@ from bot.memories import MAX_NOTE, MAX_NOTE_DEPTH, NOTE_DEPTH
 from bot.modes import FREE, LAST_LINE, last_line
 from bot.output import harmless, line, quote
 from bot.ping_reply import PingReplies
+from bot.places import ChannelPlace
 from bot.session import Length
 from bot.story_branches import BranchCommands
 from bot.story_files import FileCommands
@@ -20,7 +21,6 @@ from bot.story_front import AFTER_MOVE, STORY
 from bot.story_table import MINUTES, Minutes, TableCommands
 from bot.story_threads import new_thread
 from bot.story_votes import VoteButton, VoteCommands
-from bot.streaming import ChannelPlace
 from bot.views import STORY_COG, VERBS, StoryButton, TurnModal
 from bot.wording import NOTED, passages
 from memory import Mode

@@ -14,9 +14,10 @@ from bot.gate import KNOWN_ERRORS, Gate, Interaction, group
 from bot.host_paths import without_paths
 from bot.next_line import parted, says_next, with_foot
 from bot.output import LIMIT, harmless, units
+from bot.places import NO_MENTIONS, ChannelPlace, describe
 from bot.session import ChannelSession, Reply, Sink
 from bot.sharing import Standing
-from bot.streaming import NO_MENTIONS, ChannelPlace, MessageStream, PlaceLostError, describe
+from bot.streaming import MessageStream, PlaceLostError
 from bot.turns import at_turn
 from bot.views import controls, stop_button
 

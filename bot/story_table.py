@@ -11,9 +11,9 @@ from bot.errors import InputError
 from bot.gate import KNOWN_ERRORS, Interaction, author, command
 from bot.modes import ABOUT
 from bot.output import line
+from bot.places import describe
 from bot.session import ChannelSession
 from bot.story_front import AFTER_MOVE, STORY, StoryFront
-from bot.streaming import describe
 from bot.turns import LONGEST
 from memory import Mode
 

@@ -7,7 +7,7 @@ import discord
 from bot.errors import InputError
 from bot.gate import Interaction
 from bot.output import label
-from bot.streaming import describe
+from bot.places import describe
 
 log = logging.getLogger(__name__)
 

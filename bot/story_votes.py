@@ -20,9 +20,10 @@ from bot.access import Role
 from bot.errors import InputError
 from bot.gate import KNOWN_ERRORS, Interaction, author, command
 from bot.output import line
+from bot.places import describe
 from bot.session import ChannelSession
 from bot.story_front import AFTER_REPLY, STORY, StoryFront
-from bot.streaming import MessageStream, describe
+from bot.streaming import MessageStream
 from bot.views import STORY_COG, UNLOADED, stop_button
 from memory import HeadMovedError
 

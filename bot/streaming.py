@@ -5,32 +5,30 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
 
-import aiohttp
 import discord
 
-from bot import pace
-from bot.breaker import Breaker, asking
 from bot.errors import BotError, HeldBackError
 from bot.output import LIMIT, story_messages, units
+from bot.places import (
+    INVALID_TOKEN,
+    TOO_OLD,
+    UNDELIVERED,
+    UNKNOWN_MESSAGE,
+    UNKNOWN_WEBHOOK,
+    Place,
+    Posted,
+    describe,
+)
 
 log = logging.getLogger(__name__)
-
-UNDELIVERED = (
-    discord.HTTPException,
-    OSError,
-    aiohttp.ClientError,
-)  # a connection that is lost is none of the first two
 
 INTERVAL = 1.1  # seconds between edits where the limits are not known: about five in five seconds, for a channel
 SLOWEST = 10.0
 TYPING_AFTER = 0.1  # seconds: what fails at once, or comes at once, needs no "is typing"
 TYPING_LASTS = 8.0  # seconds, of the ten that the platform shows it
 FIRST_PAUSE = 0.25  # before the first message: what fails at once, or comes at once, needs none to say "Writing…"
-UNKNOWN_MESSAGE, TOO_OLD, INVALID_TOKEN, UNKNOWN_WEBHOOK = 10008, 30046, 50027, 10015
 _REPLACEABLE = {UNKNOWN_MESSAGE, TOO_OLD, INVALID_TOKEN, UNKNOWN_WEBHOOK}
-NO_MENTIONS = discord.AllowedMentions.none()
 _LOST = "I can no longer write here, so this was not kept in the story."
 _UNTAKEN = "Discord did not take what I wrote, so it was not kept in the story: try again in a minute."
 _NOTHING = "-# Nothing came to mind. Try again, or add a sentence."
@@ -38,106 +36,6 @@ _NOTHING = "-# Nothing came to mind. Try again, or add a sentence."
 
 class PlaceLostError(BotError):
     """The text can no longer be shown where it was to appear."""
-
-
-class Posted(Protocol):
-    """A message that can be changed."""
-
-    @property
-    def id(self) -> int: ...
-    async def edit(self, *, content: str, view: discord.ui.View | None) -> object: ...
-    async def delete(self) -> None: ...
-
-
-class Place(Protocol):
-    """Where messages go."""
-
-    async def send(self, content: str, view: discord.ui.View | None) -> Posted: ...
-
-    async def typing(self) -> None:
-        """Shows for some seconds that something is being written, until the next message."""
-
-    def pause(self, fixed: float) -> float:
-        """Seconds until the next edit, by the platform's limits as far as they are known, else `fixed`."""
-
-
-class ChannelPlace:
-    """Ordinary messages of a channel."""
-
-    def __init__(self, channel: discord.abc.Messageable, breaker: Breaker | None = None) -> None:
-        self.channel, self._breaker = channel, breaker
-        self._path = f"/channels/{getattr(channel, 'id', 0)}"
-
-    async def send(self, content: str, view: discord.ui.View | None) -> Posted:
-        shown: dict[str, Any] = {} if view is None else {"view": view}
-        async with asking(self._breaker, "POST", f"{self._path}/messages"):
-            message = await self.channel.send(content, suppress_embeds=True, allowed_mentions=NO_MENTIONS, **shown)
-        return _ChannelMessage(message, self._breaker)
-
-    async def typing(self) -> None:
-        async with asking(self._breaker, "POST", f"{self._path}/typing"):
-            await self.channel.typing()
-
-    def pause(self, fixed: float) -> float:
-        http, channel = self.channel._state.http, getattr(self.channel, "id", 0)
-        return pace.pause(pace.edits_left(http, channel), fixed)
-
-
-class _ChannelMessage:
-    def __init__(self, message: discord.Message, breaker: Breaker | None = None) -> None:
-        self.message, self._breaker = message, breaker
-
-    @property
-    def id(self) -> int:
-        return self.message.id
-
-    @property
-    def _path(self) -> str:
-        return f"/channels/{self.message.channel.id}/messages/{self.message.id}"
-
-    async def edit(self, *, content: str, view: discord.ui.View | None) -> object:
-        async with asking(self._breaker, "PATCH", self._path):
-            return await self.message.edit(content=content, view=view, allowed_mentions=NO_MENTIONS)
-
-    async def delete(self) -> None:
-        async with asking(self._breaker, "DELETE", self._path):
-            await self.message.delete()
-
-
-class AnswerPlace:
-    """The deferred answer to an interaction; what comes later stands in further answers to it."""
-
-    def __init__(self, interaction: discord.Interaction) -> None:
-        self.interaction = interaction
-        self._first = True
-
-    async def send(self, content: str, view: discord.ui.View | None) -> Posted:
-        if self._first:
-            self._first = False
-            await self.interaction.edit_original_response(content=content, allowed_mentions=NO_MENTIONS)
-            return _Answer(self.interaction)
-        message = await self.interaction.followup.send(
-            content, ephemeral=True, suppress_embeds=True, allowed_mentions=NO_MENTIONS, wait=True
-        )
-        return _ChannelMessage(message)
-
-    async def typing(self) -> None:
-        """The deferred answer itself says that something is coming."""
-
-    def pause(self, fixed: float) -> float:
-        return fixed
-
-
-class _Answer:
-    def __init__(self, interaction: discord.Interaction) -> None:
-        self.interaction = interaction
-        self.id = interaction.id
-
-    async def edit(self, *, content: str, view: discord.ui.View | None) -> object:
-        return await self.interaction.edit_original_response(content=content, allowed_mentions=NO_MENTIONS)
-
-    async def delete(self) -> None:
-        await self.interaction.delete_original_response()
 
 
 class MessageStream:
@@ -221,7 +119,7 @@ class MessageStream:
             return False
         try:
             await self._posted[-1].edit(content=self._shown[-1][0], view=view)
-        except discord.HTTPException as error:
+        except UNDELIVERED as error:
             log.info("no buttons under a reply: %s", describe(error))
             return False
         return True
@@ -234,7 +132,7 @@ class MessageStream:
         for posted in self._posted:
             try:
                 await posted.delete()
-            except discord.HTTPException as error:
+            except UNDELIVERED as error:
                 log.info("an abandoned message stays: %s", describe(error))
         self._posted, self._shown = [], []
 
@@ -368,12 +266,5 @@ def _is_final(error: Exception) -> bool:
 async def _discard(posted: Posted) -> None:
     try:
         await posted.delete()
-    except discord.HTTPException as error:
+    except UNDELIVERED as error:
         log.info("a message stays: %s", describe(error))
-
-
-def describe(error: BaseException) -> str:
-    """An error for the log: what it is, without any text of a message."""
-    if isinstance(error, discord.HTTPException):
-        return f"{type(error).__name__} {error.status} {error.code}"
-    return type(error).__name__

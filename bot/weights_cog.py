@@ -13,6 +13,7 @@ from bot.errors import InputError
 from bot.gate import Gate, Interaction, Options, author, command, group
 from bot.intake import require_name
 from bot.output import harmless, line
+from bot.places import UNDELIVERED
 from bot.progress import Progress
 from bot.weights_page import card_lines
 from bot.wording import NO_STYLE, NO_STYLES, style_about, weights_about
@@ -123,7 +124,7 @@ class WeightsCog(commands.Cog):
             await progress.show(f"Fetching {name}…")
             try:
                 content = await attachment.read()
-            except (discord.HTTPException, OSError) as error:
+            except UNDELIVERED as error:
                 raise InputError(f"Discord did not hand {name} over: attach it once more.") from error
             await asyncio.to_thread((place / name).write_bytes, content)
         return place

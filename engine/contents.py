@@ -11,22 +11,21 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from engine.draft_table import FILE as DRAFTS
 from engine.errors import WeightsError, shown
 from engine.plain_files import plain_sha256
-from engine.tensor_files import INDEX, WEIGHTS
+from engine.tensor_files import INDEX
 
 CONFIG, CARD, SIGNATURE = "config.json", "card.json", "signature.json"
 UNREAD = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json")  # others read these, not we
-PARTS = {CONFIG, CARD, *UNREAD, "tokenizer.json", DRAFTS, WEIGHTS, INDEX, "CREDITS.tsv"}
-PART = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
+PARTS = {CONFIG, CARD, *UNREAD, "tokenizer.json", INDEX, "CREDITS.tsv"}
+TENSORS = ".safetensors"  # ends the name of all others: an index may call its files as it likes
 KEPT = re.compile(r"(?P<name>.+)@(?P<sha256>[0-9a-f]{64})")
 MAX_FILES = 1100
 
 
 def is_part(name: str) -> bool:
     """Whether a file of this name belongs to a weights folder; nothing else in it is ever read."""
-    return name in PARTS or PART.fullmatch(name) is not None
+    return name in PARTS or name.endswith(TENSORS)
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -18,7 +18,7 @@ from engine.draft import Drafter
 from engine.draft_table import DraftTable
 from engine.errors import AdapterError, WeightsError
 from engine.folder import Stored, default_weights, open_weights, read_config
-from engine.host import DtypeName
+from engine.host import DtypeName, return_freed_memory, reusing_memory
 from engine.lesson import Lesson, TeachParams, check_lesson
 from engine.memory_vectors import MemoryVectors, States
 from engine.outcome import EngineInfo, Generated, Recall, Taught
@@ -249,6 +249,7 @@ class Engine:
 
     # ---- teaching and remembering -----------------------------------------------------------------------------
 
+    @reusing_memory()
     def teach(
         self,
         lesson: Lesson,
@@ -296,7 +297,9 @@ class Engine:
         self._window.forget()
         grown = before.with_text(self._decoder, self._states(), self.tokenizer.encode(text), self._start)
         self._window.forget()
-        return grown.dump(self.base_id)
+        blob = grown.dump(self.base_id)
+        return_freed_memory()
+        return blob
 
     @property
     def _start(self) -> list[int]:

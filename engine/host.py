@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +16,7 @@ from engine.errors import WeightsError
 from engine.shape import GPTConfig
 
 CGROUPS, OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
-M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # of glibc's mallopt
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of glibc's mallopt
 LARGE_BLOCK = 64 << 10  # bytes
 WORKSPACE = 64 << 20  # what reading and writing take beside weights and cache: stacks of threads, copies of one matrix
 
@@ -97,10 +98,25 @@ def keep_memory_together() -> None:
     so, in a process that runs for days, the matrices and texts of one moment leave holes among the small blocks of
     another, in each pool, and none of that goes back.
     """
+    _set_allocator((M_ARENA_MAX, 1), (M_MMAP_THRESHOLD, LARGE_BLOCK))
+
+
+@contextlib.contextmanager
+def reusing_memory() -> Iterator[None]:
+    """In here large blocks that are freed stay for the next ones, and go back together at the end: for work that takes
+    and frees them all the time, which is a quarter slower where each comes from the system."""
+    _set_allocator((M_MMAP_THRESHOLD, 32 << 20), (M_TRIM_THRESHOLD, 1 << 30))
+    try:
+        yield
+    finally:
+        _set_allocator((M_MMAP_THRESHOLD, LARGE_BLOCK), (M_TRIM_THRESHOLD, 2 * LARGE_BLOCK))
+        return_freed_memory()
+
+
+def _set_allocator(*options: tuple[int, int]) -> None:
     with contextlib.suppress(OSError, AttributeError, TypeError):  # another C library has rules of its own
-        library = ctypes.CDLL(None)
-        library.mallopt(M_ARENA_MAX, 1)
-        library.mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
+        for option, value in options:
+            ctypes.CDLL(None).mallopt(option, value)
 
 
 def return_freed_memory() -> None:

@@ -70,7 +70,7 @@ class Tokenizer:
         except OSError as error:
             raise TokenizerError(f"{path} cannot be read ({error.strerror}); copy the file itself there.") from error
         except ValueError as error:
-            raise TokenizerError(f"{path} is no tokenizer served here: {error}; copy the folder again.") from error
+            raise TokenizerError(f"{path} is not a readable tokenizer ({error}); copy the folder again.") from error
         try:
             inner = tokenizers.Tokenizer.from_str(content.decode())
         except Exception as error:  # the library raises bare Exception

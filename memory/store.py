@@ -90,9 +90,7 @@ class Store(Stories):
         Versions that people wrote stay; one without an author takes the place of such a one at the same turn.
         Raises `NotFoundError`.
         """
-        return await self._write(
-            lambda tx: summaries.put_summary(tx, channel, turn, covers, body, author, self._now())
-        )
+        return await self._write(lambda tx: summaries.put_summary(tx, channel, turn, covers, body, author, self._now()))
 
     async def summary(self, channel: int) -> SummaryRow | None:
         """The newest version that is bound to the head, or else to its nearest ancestor that has one."""
@@ -109,9 +107,7 @@ class Store(Stories):
     async def put_vectors(self, channel: int, turn: int, base_id: str, covers: int, blob: bytes) -> None:
         """Binds to `turn` the vectors that these base weights made of what it covers. Of a channel and base weights
         only the newest few are kept. Raises `NotFoundError`."""
-        await self._write(
-            lambda tx: summaries.put_vectors(tx, channel, turn, base_id, covers, blob, self._now())
-        )
+        await self._write(lambda tx: summaries.put_vectors(tx, channel, turn, base_id, covers, blob, self._now()))
 
     async def vectors(self, channel: int, base_id: str) -> VectorsRow | None:
         """Those of these base weights, bound to the head or else to its nearest ancestor that has some."""

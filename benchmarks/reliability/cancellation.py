@@ -46,6 +46,7 @@ PIECES = (" And", " then", " it", " was", " evening", ".")
 WHOSE = ("member", "channel", "server")
 FIRST_PERSON, BEN = 100, Author(8, "Ben")
 FEW, MOST = 12, 60  # awaits
+PATIENCE = 20.0  # seconds, after which what goes on is taken to hang
 SHARED_MEMORY = Path("/dev/shm")
 
 
@@ -183,12 +184,12 @@ ACTS: Mapping[str, Act] = MappingProxyType(
         "a statement": lambda s: s.services.store.set_setting("process", "blicket", "on"),
     }
 )
-_Step = tuple[str, int, int, bool]  # the act, the await at which it is cancelled, and again, and whether it has company
+_Step = tuple[str, int, int, int]  # the act, the await at which it is cancelled, and again, and how many are with it
 _STEPS = st.tuples(
     st.sampled_from(list(ACTS)),
     st.integers(0, FEW) | st.integers(0, MOST),
     st.sampled_from([0, 0, 1, 2, 5]),
-    st.booleans(),
+    st.sampled_from([0, 0, 1, 3]),
 )
 
 
@@ -229,14 +230,14 @@ class Cancelled(Coroutine[Any, Any, Any]):
 async def _sequence(scene: _Scene, steps: list[_Step], count: Counter[str]) -> None:
     await scene.session.start("Fox", "Once there was a fox.", scene.ann)
     for number, (name, at, again, company) in enumerate(steps):
-        other = asyncio.ensure_future(_quiet(scene.add())) if company else None
+        others = [asyncio.ensure_future(_quiet(scene.add())) for _ in range(min(company, 1))]
         cut = Cancelled(_quiet(ACTS[name](scene)), at, again)
         task = asyncio.get_running_loop().create_task(cut)
-        await asyncio.wait({task})
+        others += [asyncio.ensure_future(_quiet(scene.add())) for _ in range(1, company)]  # behind it in the line
+        _, hanging = await asyncio.wait({task, *others}, timeout=PATIENCE)
+        assert not hanging, f"{name} cancelled at await {at}: {len(hanging)} wait for ever"
         if not task.cancelled():
             task.result()
-        if other is not None:
-            await other
         count.update(acts=1, cancelled=int(cut.cancelled > 0))
         count["awaits"] = max(count["awaits"], cut.awaits if cut.cancelled else 0)
         await _in_order(scene, f"{scene.channel}.{number}")
@@ -264,7 +265,7 @@ async def _quiet(work: Awaitable[object]) -> None:
 
 async def _in_order(scene: _Scene, step: str) -> None:
     services = scene.services
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await services.store.set_setting("process", "step", step)
         assert await services.store.setting("process", "step") == step
         await services.idle()

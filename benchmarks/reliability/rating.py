@@ -86,6 +86,9 @@ class Rated(RuleBasedStateMachine):
     def session(self, channel: int) -> ChannelSession:
         return self.services.session(channel, None if channel == DIRECT else GUILD)
 
+    async def lacks_story(self, channel: int) -> bool:
+        return await self.session(channel).story() is None
+
     def do(self, channel: int, *work: Any) -> None:
         """Does it, then looks at all that it showed, and at all that can be shown of the channel."""
         self.loop.run_until_complete(self._do(channel, *work))
@@ -161,7 +164,7 @@ class Rated(RuleBasedStateMachine):
 
     @rule(channel=channels, grown=switch, long=switch)
     def write(self, channel: int, grown: bool, long: bool) -> None:
-        if self.loop.run_until_complete(self.session(channel).story()) is None:
+        if self.loop.run_until_complete(self.lacks_story(channel)):
             self.start(channel, grown)
         self.script.replies = [f" And the {WORD if grown else 'fox'} went on."]
         text = "They walked far and said nothing. " * (20 if long else 1)

@@ -11,9 +11,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -69,6 +71,7 @@ async def soak(jobs: int, swaps: int, place: Path, *, readings: int = READINGS, 
     async with await Services.open(settings) as services:
         each, every = max(1, jobs // readings), max(1, jobs // swaps) if swaps else jobs + 1
         channels = range(1, CHANNELS + 1)
+        await fill_the_pool()
         for channel in channels:
             await begin(services.session(channel, 1))
         while found.jobs < jobs:
@@ -88,6 +91,13 @@ async def soak(jobs: int, swaps: int, place: Path, *, readings: int = READINGS, 
                     print(f"{found.jobs:8} {held.rss / 1e6:8.1f} MB  {held.counts}", flush=True)
         found.seconds = time.monotonic() - began
     return found
+
+
+async def fill_the_pool() -> None:
+    """The threads of the loop's pool come one by one as they are needed: all of them now, so that none looks lost."""
+    threads = min(32, (os.cpu_count() or 1) + 4)  # as many as the pool has
+    together = threading.Barrier(threads)
+    await asyncio.gather(*(asyncio.to_thread(together.wait) for _ in range(threads)))
 
 
 async def live(session: ChannelSession, chance: random.Random) -> None:

@@ -12,8 +12,8 @@ import discord
 
 from bot.breaker import Breaker
 from bot.discord_app import StoryBot
+from bot.places import ChannelPlace
 from bot.services import Services
-from bot.streaming import ChannelPlace
 from config.settings import load_settings
 
 

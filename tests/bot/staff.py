@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bot.access import Role
 from tests.discord_server import BotProcess, DiscordServer, Member
+from tests.discord_server.payloads import SUPPRESS_EMBEDS, pointing_outwards
 from tests.discord_server.reading import told
 from tests.discord_server.world import MANAGE_GUILD
 
@@ -54,3 +55,6 @@ def nothing_out_of_place(server: DiscordServer) -> None:
     for payload in server.payloads:
         if payload.message.get("content") is not None:
             assert payload.message["allowed_mentions"] == {"parse": []}, payload
+            assert not pointing_outwards(payload.message["content"]), payload
+            if payload.method == "POST" and "/messages" in payload.path:
+                assert payload.message.get("flags", 0) & SUPPRESS_EMBEDS, payload

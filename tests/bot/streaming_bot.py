@@ -11,7 +11,8 @@ import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.streaming import ChannelPlace, MessageStream
+from bot.places import ChannelPlace
+from bot.streaming import MessageStream
 
 Interaction = discord.Interaction[Any]
 

@@ -186,7 +186,9 @@ async def test_no_request_follows_the_first_that_says_the_token_was_revoked(serv
     server.unexpected.clear()
 
 
-async def test_the_bot_ends_when_its_token_is_revoked(server: DiscordServer, tmp_path: Path, tiny_weights: Path) -> None:
+async def test_the_bot_ends_when_its_token_is_revoked(
+    server: DiscordServer, tmp_path: Path, tiny_weights: Path
+) -> None:
     env = {"MINIATURE_DATA_DIR": str(tmp_path), "MINIATURE_WEIGHTS": str(tiny_weights), "MINIATURE_MAX_NEW_TOKENS": "8"}
     ann = server.guild.add_member("Ann")
     async with BotProcess(server, env=env) as bot:

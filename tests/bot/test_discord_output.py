@@ -1,11 +1,14 @@
 """What is sent to Discord: nothing in it is live, and every message fits."""
 
 import re
+from collections import Counter
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks.reliability.discord_client import live
+from benchmarks.reliability.payloads import judge, measure
 from bot.output import LIMIT, harmless, label, line, quote, split, story_messages, units
 
 LIVE = re.compile(
@@ -60,6 +63,28 @@ def test_every_message_of_a_reply_fits(name: str, mine: str, reply: str) -> None
     assert all(0 < units(message) <= LIMIT for message in messages)
     assert not any(LIVE.search(message) for message in messages)
     assert bool(messages) == bool(harmless(mine) or harmless(reply))
+
+
+def test_a_short_run_of_the_benchmark_of_payloads() -> None:
+    assert measure(1500, seed=7) == (Counter(), [])
+
+
+@given(texts, texts)
+def test_the_oracle_of_the_client_finds_nothing_live(text: str, other: str) -> None:
+    assert judge(text, other) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("hi @everyone", "mention"), ("<@12>", "mention"), ("<@&12>", "mention"), ("</a b:1>", "mention"),
+        ("\\<@12>", "mention"), ("see https://a.example", "link"), ("HTTPS://a.example", "link"), ("discord.gg/x", "link"),
+        ("<mailto:a@b.example>", "link"), ("[a](https://a.example)", "masked link"), ("```x```", "markdown"), ("a *b*", "markdown"),
+        ("# a", "block"), ("a\n> b", "block"), ("\\\\*a*", "markdown"),
+    ],
+)  # fmt: skip
+def test_the_oracle_sees_what_is_live(text: str, kind: str) -> None:
+    assert kind in live(text)
 
 
 def test_a_quote_and_the_reply_can_be_told_apart() -> None:

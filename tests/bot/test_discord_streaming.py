@@ -10,7 +10,8 @@ import pytest
 
 from bot.output import LIMIT, units
 from bot.pace import FASTEST, Budget, pause
-from bot.streaming import TOO_OLD, UNKNOWN_MESSAGE, MessageStream, PlaceLostError
+from bot.places import TOO_OLD, UNKNOWN_MESSAGE
+from bot.streaming import MessageStream, PlaceLostError
 
 STOP = discord.ui.View
 

@@ -14,6 +14,7 @@ from tests.bot.staff import World, staffed
 from tests.bot.storytelling import begun, crowned, labels, short_replies
 from tests.discord_server import BotProcess, Channel, DiscordServer, Member, Message
 from tests.discord_server.reading import filled, told, told_by_button
+from tests.discord_server.world import ATTACH_FILES
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
@@ -224,7 +225,7 @@ async def test_the_end_is_told_where_no_file_can_be_sent(world: World) -> None:
     will, channel = world[Role.WRITER], world.server.guild.add_channel("no-files")
     options = {"title": "Fox", "premise": "The dax was blue. It slept.", "mode": "last line only"}
     await will.command("story start", channel=channel, options=options).answer()
-    world.server.fail_next("POST", rf"^/channels/{channel.id}/messages$", 403, code=50013)
+    channel.overwrite(world.server.guild.everyone, deny=ATTACH_FILES)
     answer = await will.command("story finish", channel=channel).answer()
     assert answer.deleted, answer.content
     ended = channel.last_message
@@ -232,6 +233,7 @@ async def test_the_end_is_told_where_no_file_can_be_sent(world: World) -> None:
     assert ended.content.startswith("**Fox** ends here:")
     assert ended.attachments == []
     number = re.findall(r"\d+", await told(will.command("story list", channel=channel)))[0]
+    channel.overwrite(world.server.guild.everyone)
     exported = await will.command("story export", channel=channel, story=int(number)).answer()
     assert b"The dax was blue." in exported.attachments[0].data
 

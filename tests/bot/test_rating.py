@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.reliability.rating import run
 from benchmarks.reliability.script import Script
 from bot.errors import RefusedError
 from bot.rating import MATURE_ON, FrozenError, Rating, rated
@@ -151,6 +152,10 @@ async def test_the_terminal_is_general_unless_its_operator_says_otherwise(tmp_pa
             await services.session(0).start("A tale", "A blicket sang.", ANN)
     async with scripted(tmp_path, RULES, Script("mature"), set(), terminal_rating="mature") as services:
         await services.session(0).start("A tale", "A blicket sang.", ANN)
+
+
+def test_a_short_run_of_the_benchmark_of_ratings() -> None:
+    assert run(150)["steps"] > 0
 
 
 def test_only_what_says_that_it_is_mature_is() -> None:

@@ -80,6 +80,30 @@ async def test_all_that_left_the_window_is_recalled_however_far_back(services: S
     assert f"the {view.recalled:,} characters before that text" in page_of(view).text
 
 
+async def test_the_past_is_the_storys_own_after_steps_back_edits_and_a_deletion(services: Services) -> None:
+    session = services.session(CHANNEL)
+    for n in range(5):
+        await session.write(f"Quillon met Tom {n} times.{LONG}", BEN if n else ANN, Paper())
+
+    async def told() -> str:
+        context, story = await _context(services)
+        assert context.past + context.text == story
+        return story
+
+    await told()
+    for steps in ([session.undo], [session.undo] * 3, [session.undo, session.undo, session.redo]):
+        for step in steps:
+            await step()
+        await told()
+    await session.edit(await session.to_edit(2, ANN), f" Zora met Tom.{LONG}", ANN)
+    assert "Zora" in await told()
+    await services.session(CHANNEL + 1).start("Another", "Tavish sat by the sea.", ANN)
+    await services.session(CHANNEL + 1).write(LONG, ANN, Paper())
+    assert "Tavish" not in await told()
+    await services.forget_person(BEN)
+    assert "Quillon" not in await told()
+
+
 async def test_what_a_reset_took_is_not_recalled_and_what_follows_is(services: Services) -> None:
     await _grown(services, f" Quillon.{LONG}")
     await services.session(CHANNEL).reset(ANN)

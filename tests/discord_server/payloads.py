@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from benchmarks.reliability.discord_client import live
+
 from .messages import walk
 from .world import COMPONENTS_V2, Json
 
@@ -13,6 +15,14 @@ _LOCALES = {
     "id", "da", "de", "en-GB", "en-US", "es-ES", "es-419", "fr", "hr", "it", "lt", "hu", "nl", "no", "pl", "pt-BR",
     "ro", "fi", "sv-SE", "vi", "tr", "cs", "el", "bg", "ru", "uk", "hi", "th", "zh-CN", "ja", "zh-TW", "ko",
 }  # fmt: skip
+
+
+SUPPRESS_EMBEDS = 1 << 2
+
+
+def pointing_outwards(content: str) -> list[str]:
+    """The mentions, live links and invites that a message's text holds, to the client's eye."""
+    return [kind for kind in live(content) if kind in ("mention", "link", "masked link")]
 
 
 class Check:

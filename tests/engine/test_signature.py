@@ -55,6 +55,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "another card": (lambda f: (f / "card.json").write_text("{}"), "card.json is not what was signed"),
     "a file more": (lambda f: (f / MAP).write_text("{}"), f"{MAP} is not what was signed"),
     "a file fewer": (lambda f: (f / "generation_config.json").unlink(), "is not what was signed"),
+    "a file of tensors more": (lambda f: (f / "odd.safetensors").write_bytes(b""), "odd.safetensors is not what was"),
     "a link": (lambda f: (f / MAP).symlink_to("/etc/hostname"), "cannot be read"),
     "another signature": (about(lambda said: said.update(signature=flipped(said["signature"]))), "is no signature"),
     "sums of other files": (
