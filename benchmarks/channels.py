@@ -6,11 +6,11 @@ first, all at once. Counts how each request was answered: by a part of the story
 Measures how soon each was acknowledged, and how late the bot's event loop was, beside a process that does nothing
 meanwhile: what that one is late, the machine makes everybody.
 
-Fairness is the index of Jain, Chiu and Hawe ("A Quantitative Measure of Fairness and Discrimination", DEC-TR-301, 1984),
-(sum x)^2 / (n * sum x^2), of the rate of service x where all ask at once: the parts of the story that a channel was given
-up to the moment at which the first of them has all of its four. Until then each has something to wait for, so an equal
-share is fair. Ends with 1 where a request was answered not once, a channel that behaves was refused, or the index is
-below 0.95.
+Fairness is the index of Jain, Chiu and Hawe ("A Quantitative Measure of Fairness and Discrimination", DEC-TR-301,
+1984), (sum x)^2 / (n * sum x^2), of the rate of service x where all ask at once: the parts of the story that a channel
+was given up to the moment at which the first of them has all of its four. Until then each has something to wait for, so
+an equal share is fair. Ends with 1 where a request was answered not once, a channel that behaves was refused, or the
+index is below 0.95.
 """
 
 from __future__ import annotations

@@ -41,7 +41,11 @@ async def run() -> int:
             return await discord_app.run_bot(services)
         finally:
             probing.cancel()
-            Path(os.environ["PROBE_FILE"]).write_text(json.dumps(late))
+            write_down(late)
+
+
+def write_down(late: Late) -> None:
+    Path(os.environ["PROBE_FILE"]).write_text(json.dumps(late))
 
 
 async def idle() -> int:
@@ -52,7 +56,7 @@ async def idle() -> int:
     probing = asyncio.create_task(probe(late))
     await over.wait()
     probing.cancel()
-    Path(os.environ["PROBE_FILE"]).write_text(json.dumps(late))
+    write_down(late)
     return 0
 
 

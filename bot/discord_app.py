@@ -30,7 +30,7 @@ NO_INTENT = (
     "Discord does not let the bot read what messages say: switch on Message Content Intent on the page Bot of the"
     " developer portal, or take MINIATURE_MESSAGE_CONTENT away."
 )
-REVOKED = "Discord no longer takes the token, so the bot has ended: set MINIATURE_DISCORD_TOKEN to a new one of your bot."
+REVOKED = "Discord no longer takes the token, so the bot has ended: set MINIATURE_DISCORD_TOKEN to your bot's new one."
 BAD_TOKEN_CLOSE = 4004
 FIRST_DELAY, LONGEST_DELAY = 0.5, 60.0  # seconds
 _UNREACHABLE = (OSError, aiohttp.ClientError, asyncio.TimeoutError, discord.GatewayNotFound, discord.HTTPException)

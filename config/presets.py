@@ -118,7 +118,7 @@ def mixes_children(corpora: Iterable[tuple[str, str | None, str | None]]) -> str
     for file, _, children in listed:
         if children != "no":
             told = "has to do with children" if children else "does not say that it has nothing to do with children"
-            return f'{mature} is mature and {file} {told} (children = "no"), so they are not mixed: take one of them out'
+            return f'{mature} is mature and {file} {told} (children = "no"), so they are not mixed: take out one'
     return None
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from memory import audit, cleansing, people
 from memory.copies import Contents, check, opened, wrapped_keys
-from memory.errors import DatabaseUnavailableError, StoreError
+from memory.errors import DatabaseUnavailableError, KeyUnusableError, StoreError
 from memory.key_file import key_for, put_in_place
 from memory.opening import open_connection, take
 from memory.transaction import Transaction, transact
@@ -47,7 +47,7 @@ async def restore(
         cleansing.remove(unfinished)
         cleansing.duplicate(backup, unfinished)
         told("copied")
-        key = key_for(file, key, wrapped_keys(backup))
+        key = _key(backup, file, key)
         connection = await open_connection(unfinished, key=key, now=time.time())
         try:
             forgotten = await transact(
@@ -71,6 +71,16 @@ async def restore(
         cleansing.remove(unfinished)
         lock.release()
     return Restored(contents, kept, forgotten)
+
+
+def _key(backup: Path, file: Path, given: bytes | None) -> bytes:
+    try:
+        return key_for(file, given, wrapped_keys(backup))
+    except KeyUnusableError as error:
+        raise KeyUnusableError(
+            f"The backup {backup} is not under the key of {file}, so nothing was changed: name a backup taken since its"
+            " key was changed, or bring this one under that key with `python -m memory rekey` and `--new-key-file`."
+        ) from error
 
 
 async def _bring_up(tx: Transaction, file: Path, key: bytes, name: str) -> int:

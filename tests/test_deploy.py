@@ -79,7 +79,7 @@ def test_the_unit_keeps_to_its_memory_and_to_itself() -> None:
 def test_documented_commands_of_memory_parse() -> None:
     page = (ROOT / "docs" / "hosting.md").read_text(encoding="utf-8")
     found = re.findall(r"(python -m memory [^`\n]+)", page)
-    assert len(found) == 8
+    assert len(found) == 9
     for line in found:
         build_parser().parse_args(shlex.split(line.replace(" ID", " 1"))[3:])
 

@@ -145,7 +145,7 @@ def build_parser() -> argparse.ArgumentParser:
     adapt.add_argument("--corpus", type=Path, required=True, help="text of the style, as for `evaluate`")
     adapt.add_argument("--licence", required=True, help="the corpus's")
     adapt.add_argument("--rating", choices=("general", "mature"), required=True, help="the corpus's")
-    adapt.add_argument("--children", choices=("yes", "no"), help="whether it has to do with them; a mature one must not")
+    adapt.add_argument("--children", choices=("yes", "no"), help="whether it has to do with them")
     adapt.add_argument("--credit", help="that the licence asks for, where no NAME.credits.tsv lies beside the corpus")
     adapt.add_argument("--out", type=Path, required=True, help="style pack to write, .safetensors; with lora a folder")
     adapt.add_argument("--method", choices=("units", "lora"), default="units", help="lora is merged into whole weights")
@@ -299,7 +299,8 @@ def run_adapt(args: argparse.Namespace) -> None:
     chosen = {name: value for name in ("steps", "lr", "kl_weight") if (value := getattr(args, name)) is not None}
     options = AdaptOptions(
         args.base, args.corpus, args.out, args.licence, args.rating, method=args.method, units=args.units,
-        text=args.text, children=args.children, credit=args.credit, name=args.name, seed=args.seed, threads=args.threads, **chosen,
+        text=args.text, children=args.children, credit=args.credit, name=args.name, seed=args.seed,
+        threads=args.threads, **chosen,
     )  # fmt: skip
     about = adapt(options)
     size = sum(file.stat().st_size for file in (args.out, *args.out.rglob("*")) if file.is_file())

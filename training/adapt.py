@@ -208,7 +208,8 @@ def describe_corpus(options: AdaptOptions, style: Style) -> dict[str, Any]:
     corpus = describe({
         "file": options.corpus.name, "licence": options.licence, "rating": options.rating,
         "sha256": file_sha256(options.corpus), "documents": style.documents, "bytes": style.bytes, "weight": 1.0,
-        "children": options.children, "credit": options.credit, "removed": {what: count for what, count in style.removed.items() if count},
+        "children": options.children, "credit": options.credit,
+        "removed": {what: count for what, count in style.removed.items() if count},
     })  # fmt: skip
     return {key: value for key, value in corpus.items() if key != "weight"}
 

@@ -188,7 +188,8 @@ def main() -> None:
         print(json.dumps(found))
         return
     print(
-        f"{found['attempts']:,} attempts, {found['terms']} terms in {found['forms']} forms: {len(found['missed'])} missed"
+        f"{found['attempts']:,} attempts, {found['terms']} terms in {found['forms']} forms:"
+        f" {len(found['missed'])} missed"
     )
     print("\n".join(found["missed"][:20]))
     if corpus := found.get("corpus"):

@@ -20,8 +20,8 @@ import json
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
@@ -62,29 +62,52 @@ def main() -> int:
 
 def cancellations(sequences: int) -> Counter[str]:
     """Raises `AssertionError` with the shortest sequence after which something was wrong."""
+    with _played() as (play, count):
+
+        @settings(
+            max_examples=sequences,
+            deadline=None,
+            database=None,
+            phases=[Phase.generate, Phase.shrink],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(st.lists(_STEPS, min_size=1, max_size=5))
+        def run(steps: list[Step]) -> None:
+            play(steps)
+
+        run()
+    return count
+
+
+def at_every_await(act: str, company: int) -> Counter[str]:
+    """The act cancelled at its first await, then, in another channel, at its second, until it has no more of them."""
+    with _played() as (play, count):
+        before = -1
+        for at in range(1, MOST + 1):
+            if count["cancelled"] == before:
+                break
+            before = count["cancelled"]
+            play([(act, at, 0, company)])
+    return count
+
+
+@contextmanager
+def _played() -> Iterator[tuple[Callable[[list[Step]], None], Counter[str]]]:
+    """What plays a sequence in a channel of its own, and what it counts."""
     count = Counter[str](sequences=0, acts=0, cancelled=0, awaits=0)
     place, channels = (SHARED_MEMORY if SHARED_MEMORY.is_dir() else None), itertools.count(1)
 
-    @settings(
-        max_examples=sequences,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate, Phase.shrink],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(st.lists(_STEPS, min_size=1, max_size=5))
-    def run(steps: list[_Step]) -> None:
+    def play(steps: list[Step]) -> None:
         runner.run(_sequence(_Scene(services, next(channels)), steps, count))
         count["sequences"] += 1
 
     with tempfile.TemporaryDirectory(prefix="cancelled-", dir=place) as folder, asyncio.Runner() as runner:
         services = runner.run(_services(Path(folder)))
         try:
-            run()
+            yield play, count
         finally:
             runner.run(services.close())
         runner.run(_opens_again(services.store.file, count["sequences"]))
-    return count
 
 
 # What is done
@@ -184,7 +207,7 @@ ACTS: Mapping[str, Act] = MappingProxyType(
         "a statement": lambda s: s.services.store.set_setting("process", "blicket", "on"),
     }
 )
-_Step = tuple[str, int, int, int]  # the act, the await at which it is cancelled, and again, and how many are with it
+Step = tuple[str, int, int, int]  # the act, the await at which it is cancelled, and again, and how many are with it
 _STEPS = st.tuples(
     st.sampled_from(list(ACTS)),
     st.integers(0, FEW) | st.integers(0, MOST),
@@ -227,7 +250,7 @@ class Cancelled(Coroutine[Any, Any, Any]):
 # What must hold
 
 
-async def _sequence(scene: _Scene, steps: list[_Step], count: Counter[str]) -> None:
+async def _sequence(scene: _Scene, steps: list[Step], count: Counter[str]) -> None:
     await scene.session.start("Fox", "Once there was a fox.", scene.ann)
     for number, (name, at, again, company) in enumerate(steps):
         others = [asyncio.ensure_future(_quiet(scene.add())) for _ in range(min(company, 1))]

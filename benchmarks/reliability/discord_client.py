@@ -7,9 +7,7 @@ from __future__ import annotations
 import re
 
 LIMIT = 2000  # UTF-16 units of a message
-MENTIONS = re.compile(
-    r"<(?:@[!&]?\d|#\d|/[^<>\n]{1,80}:\d|a?:\w+:\d|t:-?\d|id:\w)|@(?:everyone|here)", re.IGNORECASE
-)
+MENTIONS = re.compile(r"<(?:@[!&]?\d|#\d|/[^<>\n]{1,80}:\d|a?:\w+:\d|t:-?\d|id:\w)|@(?:everyone|here)", re.IGNORECASE)
 LINKS = re.compile(
     r"(?:https?|ftp|steam|discord|file)://[^\s<]|<(?:mailto|tel|sms|https?|discord):[^\s]"
     r"|\b(?:discord(?:app)?\.(?:gg|com|me|io|new)|(?:dsc|invite)\.gg)\s*/\s*\w|\.gg/\w",

@@ -1,8 +1,9 @@
 """python -m benchmarks.reliability.invalid_requests [--minutes 60] [--speed 120]: how many requests Discord refuses.
 
-Our own bot, as a process, against the loopback Discord that answers 403, 404 and 429 to each request about 300 channels,
-while the bot asks for all of them again and again, by a clock that runs `speed` times as fast. Prints the most refusals
-in any ten minutes of that clock, and how many there were without the breaker. Ends with 1 where the first is over 100.
+Our own bot, as a process, against the loopback Discord that answers 403, 404 and 429 to each request about 300
+channels, while the bot asks for all of them again and again, by a clock that runs `speed` times as fast. Prints the
+most refusals in any ten minutes of that clock, and how many there were without the breaker. Ends with 1 where the first
+is over 100.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def main() -> int:
     else:
         for name, each in figures.items():
             print(f"{name} the breaker: {each}")
-    return 0 if figures["with"]["most_in_ten"] <= MOST_REFUSED else 1  # type: ignore[operator]
+    return 0 if figures["with"]["most_in_ten"] <= MOST_REFUSED else 1
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """python -m benchmarks.reliability.payloads [--texts 1000000] [--seed 1] [--json]
 
-Generated texts, hostile and long, as a member's words, as the model's reply, and as a name, in the messages that the bot
-sends: none may mention anybody, hold a live link or invite, markdown or a code fence, or be too long, as
+Generated texts, hostile and long, as a member's words, as the model's reply, and as a name, in the messages that the
+bot sends: none may mention anybody, hold a live link or invite, markdown or a code fence, or be too long, as
 `discord_client.py` judges it, which knows nothing of `bot/output.py`.
 """
 
@@ -18,16 +18,18 @@ from benchmarks.reliability.discord_client import LIMIT, live, units
 from bot.output import harmless, label, line, quote, split, story_messages
 
 FRAGMENTS = (
-    "@everyone", "@here", "<@123456789012345678>", "<@!1234>", "<@&99>", "<#12>", "</story start:123>", "<:fox:123>",
-    "<a:fox:123>", "<t:1700000000:R>", "<id:customize>", "https://a.example/x", "HTTP://X.EXAMPLE", "hTTps:/", "/a.example",
-    "<https://a.example>", "discord.gg/abc", "DISCORD.COM/invite/abc", "discordapp.com/invite/x", "discord .gg/x",
-    "dsc.gg/x", "discord://-/channels", "[click](https://a.example)", "[click] (x)", "[a]: https://b.example", "](", "] (",
-    "<mailto:a@b.example>", "<tel:+1>", "```py\nx\n```", "```", "``", "`", "**b**", "***", "__u__", "_i_", "~~s~~", "||sp||",
-    "> ", ">>> ", ">", "# ", "## ", "### ", "-# ", "- ", "* ", "+ ", "1. ", "\\", "\\\\", "\\@", "\\<", "\n", "\n\n", "\r\n",
-    " ", "\t", "\u200b", "\u200d", "\u200c", "\ufeff", "\u202e", "\u2066", "\u00ad", "\x00", "\x1b[31m", "\u2028", "\u2029",
-    "\ud800", "\udc00", "👩‍👩‍👧", "🇩🇪", "🏴\U000e0067\U000e0062\U000e007f", "👍🏽", "e\u0301", "ß", "語", "\uff20everyone", "@",
-    "<", ">", "[", "]", "(", ")", ":", "/", "//", ".", "gg", "gg/", "discord", "app", "everyone", "here", "http", "https", "!",
-    "&", "#", "123", "The fox ran. ", "Mira said: “No!” ", "and then ", "nothing", "a", "x" * 40,
+    "@everyone", "@here", "<@123456789012345678>", "<@!1234>", "<@&99>", "<#12>", "</story start:123>",
+    "<:fox:123>", "<a:fox:123>", "<t:1700000000:R>", "<id:customize>", "https://a.example/x",
+    "HTTP://X.EXAMPLE", "hTTps:/", "/a.example", "<https://a.example>", "discord.gg/abc",
+    "DISCORD.COM/invite/abc", "discordapp.com/invite/x", "discord .gg/x", "dsc.gg/x", "discord://-/channels",
+    "[click](https://a.example)", "[click] (x)", "[a]: https://b.example", "](", "] (", "<mailto:a@b.example>",
+    "<tel:+1>", "```py\nx\n```", "```", "``", "`", "**b**", "***", "__u__", "_i_", "~~s~~", "||sp||", "> ",
+    ">>> ", ">", "# ", "## ", "### ", "-# ", "- ", "* ", "+ ", "1. ", "\\", "\\\\", "\\@", "\\<", "\n", "\n\n",
+    "\r\n", " ", "\t", "\u200b", "\u200d", "\u200c", "\ufeff", "\u202e", "\u2066", "\u00ad", "\x00", "\x1b[31m",
+    "\u2028", "\u2029", "\ud800", "\udc00", "👩‍👩‍👧", "🇩🇪", "🏴\U000e0067\U000e0062\U000e007f", "👍🏽", "e\u0301",
+    "ß", "語", "\uff20everyone", "@", "<", ">", "[", "]", "(", ")", ":", "/", "//", ".", "gg", "gg/", "discord",
+    "app", "everyone", "here", "http", "https", "!", "&", "#", "123", "The fox ran. ", "Mira said: “No!” ",
+    "and then ", "nothing", "a", "x",
 )  # fmt: skip
 FRAME = re.compile(r"> \*\*.*\*\*$")  # the line with a member's name, which is the bot's own
 LONG = 50  # one text in so many is some thousand characters long
@@ -36,8 +38,8 @@ LONG = 50  # one text in so many is some thousand characters long
 def texts(count: int, seed: int) -> Iterator[str]:
     draw = random.Random(seed)
     for _ in range(count):
-        pieces = draw.choices(FRAGMENTS, k=draw.randint(200, 900) if draw.randrange(LONG) == 0 else draw.randint(1, 14))
-        yield "".join(pieces)
+        count = draw.randint(200, 900) if draw.randrange(LONG) == 0 else draw.randint(1, 14)
+        yield "".join(draw.choices(FRAGMENTS, k=count))
 
 
 def sent(text: str, other: str) -> Iterator[tuple[str, int]]:

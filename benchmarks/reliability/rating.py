@@ -1,8 +1,8 @@
 """python -m benchmarks.reliability.rating [--steps 100000] [--json]
 
-Lets hypothesis do whatever people, keepers, owners and Discord may do in two channels: flags come and go, mature stories
-are switched on and off, weights of either rating are swapped, styles chosen, lessons taught and forgotten, stories
-written, left and taken up, the process started anew. The model writes what each rating allows at most. After each step
+Lets hypothesis do whatever people, keepers, owners and Discord may do in three channels: flags come and go, mature
+stories are switched on and off, weights of either rating are swapped, styles chosen, lessons taught and forgotten,
+stories written, left and taken up, the process started anew. The model writes what each rating allows at most. After each step
 nothing that was made as mature has been shown, exported or read by the model where something asks for less.
 """
 
@@ -184,7 +184,8 @@ class Rated(RuleBasedStateMachine):
     @rule(channel=channels, grown=switch)
     def remember(self, channel: int, grown: bool) -> None:
         word = WORD if grown else "fox"
-        self.do(channel, ("pin", f"The {word} is number {next(self.number)}.", WHO), ("put_note", f"More {word}.", 2, WHO),
+        pin = f"The {word} is number {next(self.number)}."
+        self.do(channel, ("pin", pin, WHO), ("put_note", f"More {word}.", 2, WHO),
                 ("edit_summary", f"A {word} sang.", WHO))  # fmt: skip
 
     @rule(channel=channels, which=st.integers(1, 12))

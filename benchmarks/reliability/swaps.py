@@ -1,8 +1,8 @@
 """python -m benchmarks.reliability.swaps [--swaps 500]: weights are changed under load, and most changes go wrong.
 
-Two sound folders and ten kinds of faults, at each step of a change: what is wrong before it begins, what goes wrong while
-the new weights are read and while they are tried out, and a change that is called off. Meanwhile lines of requests are
-written greedily, so that each reply can be compared with what either of the weights writes alone. Prints how many swaps
+Two sound folders and eleven kinds of faults, at each step of a change: what is wrong before it begins, what goes wrong
+while the new weights are read and while they are tried out, and a change that is called off. Meanwhile lines of
+requests are written greedily, so that each reply can be compared with what either of the weights writes alone. Prints how many swaps
 ended how; ends with 1 where a reply failed, mixed two weights, or came from others than those that should have served.
 """
 
@@ -163,9 +163,21 @@ async def amid(job: Job[EngineInfo], folder: Path, step: int, damage: Damage | N
         if told == step:
             if damage is None:
                 job.cancel()
-            elif folder.exists():
-                damage(folder)
+            else:
+                damage_if_there(damage, folder)
         told += 1
+
+
+def damage_if_there(damage: Damage, folder: Path) -> None:
+    if folder.exists():
+        damage(folder)
+
+
+def tidy(place: Path, serving: Path) -> None:
+    """The weights that serve may be read again, as long as they are there; the copies of others go."""
+    for folder in place.glob("swap-*"):
+        if folder != serving:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 async def swaps(count: int, place: Path) -> Run:
@@ -183,12 +195,7 @@ async def swaps(count: int, place: Path) -> Run:
             sound = other if worker.engine_info.name == "one" else one
             await change(worker, sound, place, kinds.pop(), run)
             await load.probe()
-            # The weights that serve are read again after a change that failed, so their folder stays; others go.
-            for folder in place.glob("swap-*"):
-                if folder != worker.engine_info.folder:
-                    shutil.rmtree(folder, ignore_errors=True)
-            if not worker.engine_info.folder.exists():  # it went while it was tried: sound ones before the next fault
-                await worker.swap(one).result()
+            tidy(place, worker.engine_info.folder)
     finally:
         load.end()
         await asyncio.gather(*lines)

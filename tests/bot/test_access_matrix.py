@@ -1,5 +1,5 @@
-"""Who may do what, exhaustively: every action, by every role however it came about, in every kind of place, held against
-CONTRIBUTING.md. The commands themselves are driven in `test_discord_matrix.py`."""
+"""Who may do what, exhaustively: every action, by every role however it came about, in every kind of place, held
+against CONTRIBUTING.md. The commands themselves are driven in `test_discord_matrix.py`."""
 
 from __future__ import annotations
 
@@ -98,9 +98,7 @@ def table() -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_every_cell_in_every_place_for_everybody(
-    tmp_path: Path, table: dict[str, list[str]], place: str
-) -> None:
+async def test_every_cell_in_every_place_for_everybody(tmp_path: Path, table: dict[str, list[str]], place: str) -> None:
     async with scripted(tmp_path, ContentRules({}), Script(), set()) as services:
         seen = 0
         await services.store.set_setting(scope(GUILD), TEACHING, "on")

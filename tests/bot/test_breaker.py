@@ -199,5 +199,5 @@ async def test_the_bot_ends_when_its_token_is_revoked(
     assert revoked.hits == 1
     last = bot.stderr.strip().splitlines()[-1]
     assert last == (
-        "! Discord no longer takes the token, so the bot has ended: set MINIATURE_DISCORD_TOKEN to a new one of your bot."
+        "! Discord no longer takes the token, so the bot has ended: set MINIATURE_DISCORD_TOKEN to your bot's new one."
     )

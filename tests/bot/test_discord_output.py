@@ -78,8 +78,10 @@ def test_the_oracle_of_the_client_finds_nothing_live(text: str, other: str) -> N
     ("text", "kind"),
     [
         ("hi @everyone", "mention"), ("<@12>", "mention"), ("<@&12>", "mention"), ("</a b:1>", "mention"),
-        ("\\<@12>", "mention"), ("see https://a.example", "link"), ("HTTPS://a.example", "link"), ("discord.gg/x", "link"),
-        ("<mailto:a@b.example>", "link"), ("[a](https://a.example)", "masked link"), ("```x```", "markdown"), ("a *b*", "markdown"),
+        ("\\<@12>", "mention"), ("see https://a.example", "link"), ("HTTPS://a.example", "link"),
+        ("discord.gg/x", "link"),
+        ("<mailto:a@b.example>", "link"), ("[a](https://a.example)", "masked link"), ("```x```", "markdown"),
+        ("a *b*", "markdown"),
         ("# a", "block"), ("a\n> b", "block"), ("\\\\*a*", "markdown"),
     ],
 )  # fmt: skip

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
+import discord
 import pytest
 
 from benchmarks.reliability.rating import run
 from benchmarks.reliability.script import Script
 from bot.errors import RefusedError
+from bot.gate import Gate
 from bot.rating import MATURE_ON, FrozenError, Rating, rated
 from bot.rules import ContentRules, TermList, Together
 from bot.services import Services
@@ -161,3 +165,27 @@ def test_a_short_run_of_the_benchmark_of_ratings() -> None:
 def test_only_what_says_that_it_is_mature_is() -> None:
     assert rated("mature") is Rating.MATURE
     assert {rated(name) for name in ("general", "unknown", "Mature", "", None, 1)} == {Rating.GENERAL}
+
+
+async def test_the_flag_is_discords_as_it_is_now_and_a_thread_has_its_channels(tmp_path: Path) -> None:
+    class Room:
+        nsfw = False
+
+    channels: dict[int, object] = {1: Room()}
+    thread = Mock(spec=discord.Thread)
+    thread.parent_id = 1
+    bot = Mock()
+    bot.get_channel = channels.get
+    async with scripted(tmp_path, RULES, Script(), set()) as services:
+        gate = Gate(bot, services)
+        channels[2] = thread
+        for flag in (True, False, True):
+            channels[1].nsfw = flag  # type: ignore[attr-defined]
+            assert services.age_restricted(1) is flag
+            assert services.age_restricted(2) is flag
+            assert services.age_restricted(3) is False
+        unknown = SimpleNamespace(channel_id=3, guild_id=GUILD, channel=thread)  # a thread that the cache lacks
+        gate.session(unknown)  # type: ignore[arg-type]
+        assert services.age_restricted(3) is True
+        del channels[1]
+        assert not any(map(services.age_restricted, (1, 2, 3)))
