@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 GUILD = "guild"  # a setting of a channel: the server that it is in
 OF_STORIES = "memory.forgotten."  # settings of a channel whose key ends with a story's id
+GENERAL_ONES = "rating.general"  # a setting that holds ids, which change: all of such a channel then counts as mature
 STAYS = ("audit", "audit_head", "data_keys", "migrations", "settings")  # tables that are not copied row by row
 BATCH = 50  # rows in memory at once: some hold half a megabyte
 
@@ -223,7 +224,8 @@ async def _settings(tx: Transaction, guild: int) -> list[tuple[str, str, str]]:
     await _choose(tx, guild)
     sql = """SELECT scope, key, value FROM settings WHERE scope = ?
         OR scope IN (SELECT 'channel:' || channel FROM temp.moving) ORDER BY scope, key"""
-    return [(row["scope"], row["key"], row["value"]) for row in await tx.all(sql, f"guild:{guild}")]
+    found = [(row["scope"], row["key"], row["value"]) for row in await tx.all(sql, f"guild:{guild}")]
+    return [(scope, key, "{}" if key == GENERAL_ONES else value) for scope, key, value in found]
 
 
 async def _count(tx: Transaction, guild: int) -> Moved:

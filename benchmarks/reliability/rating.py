@@ -2,8 +2,8 @@
 
 Lets hypothesis do whatever people, keepers, owners and Discord may do in three channels: flags come and go, mature
 stories are switched on and off, weights of either rating are swapped, styles chosen, lessons taught and forgotten,
-stories written, left and taken up, the process started anew. The model writes what each rating allows at most. After each step
-nothing that was made as mature has been shown, exported or read by the model where something asks for less.
+stories written, left and taken up, the process started anew. The model writes what each rating allows at most. After
+each step nothing that was made as mature has been shown, exported or read by the model where something asks for less.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """python -m benchmarks.reliability.soak [--jobs 50000] [--swaps 200]: does a long life cost memory, files or threads?
 
 Channels write, retry, undo, teach and forget through the same services as the bot, while the weights are changed
-between two folders. Prints resident memory, open files, threads and tasks after each fiftieth of the jobs, and how fast
-memory grows: the slope of the least-squares line through the readings behind the warm-up, the first fifth. Ends with 1 where
-that is 1 MB per 10,000 jobs or more, or where the counts differ.
+between two folders. Prints resident memory, open files, threads and tasks after each fiftieth of the jobs, and how
+fast memory grows: the slope of the least-squares line through the readings behind the warm-up, the first fifth. Ends
+with 1 where that is 1 MB per 10,000 jobs or more, or where the counts differ.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 Two sound folders and eleven kinds of faults, at each step of a change: what is wrong before it begins, what goes wrong
 while the new weights are read and while they are tried out, and a change that is called off. Meanwhile lines of
-requests are written greedily, so that each reply can be compared with what either of the weights writes alone. Prints how many swaps
-ended how; ends with 1 where a reply failed, mixed two weights, or came from others than those that should have served.
+requests are written greedily, so that each reply can be compared with what either of the weights writes alone. Prints
+how many swaps ended how; ends with 1 where a reply failed, mixed two weights, or came from others than those that
+should have served.
 """
 
 from __future__ import annotations

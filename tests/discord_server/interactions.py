@@ -113,6 +113,7 @@ class Interaction:
         """Waits for the first response, which must be a modal."""
         kind = await self.acknowledged(timeout)
         assert kind == MODAL, f"{self!r} was answered with {kind}, not a modal: {self.response}"
+        await asyncio.sleep(0.05)  # discord.py knows a form only once our answer has reached it, and people type longer
         data = self.response
         return Modal(self, data["title"], data["custom_id"], data["components"])
 

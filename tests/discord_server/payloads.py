@@ -18,11 +18,14 @@ _LOCALES = {
 
 
 SUPPRESS_EMBEDS = 1 << 2
+_OWN_LINK = re.compile(r"^<https://discord\.com/channels/[\d/@me]+>$", re.MULTILINE)  # of /report, to the message
+_OWN_TIME = re.compile(r"<t:\d+:f>")  # which each client shows in its own zone
 
 
 def pointing_outwards(content: str) -> list[str]:
     """The mentions, live links and invites that a message's text holds, to the client's eye."""
-    return [kind for kind in live(content) if kind in ("mention", "link", "masked link")]
+    own = _OWN_TIME.sub("", _OWN_LINK.sub("", content))
+    return [kind for kind in live(own) if kind in ("mention", "link", "masked link")]
 
 
 class Check:

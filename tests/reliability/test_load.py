@@ -30,13 +30,15 @@ async def test_swaps_that_go_wrong_cost_no_reply(tmp_path: Path) -> None:
     assert run.changed["sound"] == 1
 
 
-async def test_a_crowd_is_answered_once_and_in_turn(tmp_path: Path) -> None:
+async def test_a_crowd_is_answered_once_and_only_who_floods_is_refused(tmp_path: Path) -> None:
+    """Who has his turn when is held by `tests/engine/test_worker.py`: five channels are soon done, in any order."""
     found = await channels.run(5, 1.0, two_weights(tmp_path)[0], tmp_path / "data", tokens=12, flood=10)
     for crowd in (found.spread, found.at_once):
         assert crowd.answered_once, crowd.other
         assert sum(map(len, crowd.asked.values())) == 4 * 4 + 4 * 10
         assert 0 < crowd.refused[crowd.flooder] < 40
-    assert channels.jain(found.at_once.shares) >= 0.9, found.at_once.shares
+        others = [len(parts) for channel, parts in crowd.parts.items() if channel != crowd.flooder]
+        assert others == [4] * 4
 
 
 async def test_a_storm_of_refusals_ends_itself(tmp_path: Path) -> None:
