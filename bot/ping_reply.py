@@ -11,7 +11,7 @@ from bot.access import Role
 from bot.errors import InputError
 from bot.gate import FAILED, KNOWN_ERRORS
 from bot.output import harmless
-from bot.places import NO_MENTIONS, ChannelPlace, describe
+from bot.places import NO_MENTIONS, UNDELIVERED, ChannelPlace, describe
 from bot.session import ChannelSession
 from bot.story_front import StoryFront
 from memory import Author
@@ -67,7 +67,7 @@ class PingReplies(StoryFront):
         except KNOWN_ERRORS as error:
             log.info("story.add refused: %s", type(error).__name__)
             await _say(message, str(error))
-        except (discord.HTTPException, OSError) as error:
+        except UNDELIVERED as error:
             log.warning("story.add failed: %s", describe(error))
             await _say(message, FAILED)
         except Exception:
@@ -95,5 +95,5 @@ def spoken(message: discord.Message, me: int) -> str:
 async def _say(message: discord.Message, text: str) -> None:
     try:
         await message.reply(harmless(text), mention_author=False, allowed_mentions=NO_MENTIONS)
-    except (discord.HTTPException, OSError) as error:
+    except UNDELIVERED as error:
         log.info("an answer did not arrive: %s", describe(error))

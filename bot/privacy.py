@@ -22,9 +22,9 @@ story's table;
 **What I do not do**: keep anything that was not given to me by a command, a form, a button or a reply to me; send any \
 of it to anybody else; learn from what is said in a channel. I learn only what somebody typed into /teach add, in that \
 channel alone.
-**How long**: until somebody removes it. /privacy delete removes what is yours, in all servers and backups; /teach forget, \
-/memory unpin and /memory reset remove parts of it. The log of who changed what stays. Messages in the channels, mine \
-too, are Discord's: delete them there.
+**How long**: until somebody removes it. /privacy delete removes what is yours, in all servers and backups; /teach \
+forget, /memory unpin and /memory reset remove parts of it. The log of who changed what stays. Messages in the \
+channels, mine too, are Discord's: delete them there.
 **How you see it**: /privacy export gives you all of it as a file. /report tells whoever runs me of a bad message."""
 
 ASK = (

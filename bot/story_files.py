@@ -11,6 +11,7 @@ from bot.exports import Form
 from bot.gate import Interaction, author, command
 from bot.manuscript import MAX_BROUGHT, MAX_TITLE
 from bot.output import line
+from bot.places import UNDELIVERED
 from bot.story_front import AFTER_MOVE, STORY, StoryFront
 from bot.wording import story_about
 
@@ -60,5 +61,5 @@ async def _read(file: discord.Attachment) -> str:
         return (await file.read()).decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError("The file is no text in UTF-8: save it as plain text and try again.") from error
-    except (discord.HTTPException, OSError) as error:
+    except UNDELIVERED as error:
         raise InputError("Discord did not hand the file over: attach it once more.") from error

@@ -14,7 +14,7 @@ from bot.gate import KNOWN_ERRORS, Gate, Interaction, group
 from bot.host_paths import without_paths
 from bot.next_line import parted, says_next, with_foot
 from bot.output import LIMIT, harmless, units
-from bot.places import NO_MENTIONS, ChannelPlace, describe
+from bot.places import NO_MENTIONS, UNDELIVERED, ChannelPlace, describe
 from bot.session import ChannelSession, Reply, Sink
 from bot.sharing import Standing
 from bot.streaming import MessageStream, PlaceLostError
@@ -141,7 +141,7 @@ class StoryFront:
                 await old.edit(content=COVER, view=None, allowed_mentions=NO_MENTIONS)
             else:
                 await old.edit(view=None)
-        except (discord.HTTPException, OSError) as error:
+        except UNDELIVERED as error:
             log.info("old buttons stay: %s", describe(error))
             if cover:
                 await self._remove(old)
@@ -149,7 +149,7 @@ class StoryFront:
     async def _remove(self, message: discord.PartialMessage) -> None:
         try:
             await message.delete()
-        except (discord.HTTPException, OSError) as error:
+        except UNDELIVERED as error:
             log.info("nor did the message go: %s", describe(error))
 
     def _message(self, session: ChannelSession, message: int) -> discord.PartialMessage:
@@ -181,7 +181,7 @@ class StoryFront:
             await guild.fetch_member(member)
         except discord.NotFound as error:
             return error.code != UNKNOWN_MEMBER
-        except (discord.HTTPException, OSError) as error:
+        except UNDELIVERED as error:
             log.info("a member was not looked for: %s", describe(error))
         return True
 
@@ -203,7 +203,7 @@ class StoryFront:
             if content is not None:
                 await message.edit(content=content, allowed_mentions=NO_MENTIONS)
                 return foot
-        except (discord.HTTPException, OSError) as error:
+        except UNDELIVERED as error:
             log.info("a line under a reply stays: %s", describe(error))
         # That message has gone, is full, or may be changed no more: another one says it.
         with suppress(PlaceLostError):
@@ -219,7 +219,7 @@ class StoryFront:
             return False
         try:
             await interaction.edit_original_response(content=content, view=view, allowed_mentions=NO_MENTIONS)
-        except (discord.HTTPException, OSError) as error:
+        except UNDELIVERED as error:
             log.info("a text was not swapped: %s", describe(error))
             return False
         return True

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 
-import discord
 from discord import app_commands
 
 from bot.access import Role
@@ -11,7 +10,7 @@ from bot.errors import InputError
 from bot.gate import KNOWN_ERRORS, Interaction, author, command
 from bot.modes import ABOUT
 from bot.output import line
-from bot.places import describe
+from bot.places import UNDELIVERED, describe
 from bot.session import ChannelSession
 from bot.story_front import AFTER_MOVE, STORY, StoryFront
 from bot.turns import LONGEST
@@ -88,7 +87,7 @@ class TableCommands(StoryFront):
             log.info("a turn was not handed on: the process is ending")
         except KNOWN_ERRORS as error:
             log.warning("a turn was not handed on: %s", type(error).__name__)
-        except (discord.HTTPException, OSError) as error:
+        except UNDELIVERED as error:
             log.warning("a turn was not handed on: %s", describe(error))
         except Exception:
             log.exception("a turn was not handed on")

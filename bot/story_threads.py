@@ -7,7 +7,7 @@ import discord
 from bot.errors import InputError
 from bot.gate import Interaction
 from bot.output import label
-from bot.places import describe
+from bot.places import UNDELIVERED, describe
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,6 @@ async def new_thread(interaction: Interaction, title: str) -> discord.Thread:
         )
     try:
         return await channel.create_thread(name=label(title, NAME), type=discord.ChannelType.public_thread)
-    except (discord.HTTPException, OSError) as error:
+    except UNDELIVERED as error:
         log.info("no thread was opened: %s", describe(error))
         raise InputError("Discord opened no thread here: start the story without one, or try again later.") from error

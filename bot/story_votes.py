@@ -20,7 +20,7 @@ from bot.access import Role
 from bot.errors import InputError
 from bot.gate import KNOWN_ERRORS, Interaction, author, command
 from bot.output import line
-from bot.places import describe
+from bot.places import UNDELIVERED, describe
 from bot.session import ChannelSession
 from bot.story_front import AFTER_REPLY, STORY, StoryFront
 from bot.streaming import MessageStream
@@ -139,7 +139,7 @@ class VoteCommands(StoryFront):
         vote.cast[interaction.user.id] = choice
         try:
             await interaction.edit_original_response(view=ballot(vote))
-        except (discord.HTTPException, OSError) as error:
+        except UNDELIVERED as error:
             log.info("a ballot was not updated: %s", describe(error))
 
     def _open(self, vote: Vote, seconds: float) -> None:
@@ -153,7 +153,7 @@ class VoteCommands(StoryFront):
                 await self._close(vote)
         except KNOWN_ERRORS as error:
             log.info("a vote was not counted: %s", type(error).__name__)
-        except (discord.HTTPException, OSError) as error:
+        except UNDELIVERED as error:
             log.warning("a vote was not counted: %s", describe(error))
         except Exception:
             log.exception("a vote was not counted")

@@ -152,9 +152,11 @@ class Writer:
         # Whoever reads the file at this moment, a backup, keeps the journal as it is: nobody waits for that here.
         try:
             await connection.execute_fetchall("PRAGMA busy_timeout = 0")
-            rows = await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+            try:
+                rows = await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                await connection.execute_fetchall(f"PRAGMA busy_timeout = {BUSY:d}")
             self._journal_holds = bool(next(iter(rows))[0])
-            await connection.execute_fetchall(f"PRAGMA busy_timeout = {BUSY:d}")
         except sqlite3.Error as error:
             # The deletion itself is committed; the next try, or closing the file, empties the journal.
             log.warning("the journal of %s could not be emptied (%s): free some disk space", self.path, error)

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 from engine.checkpoint import save_weights
 from engine.model import GPT, GPTConfig
 from training.vocabulary import train_hybrid
+
+# No test is about time: a machine that does other work besides is no reason to fail.
+settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("shared machine")
 
 SAMPLE = (
     "Once upon a time, there was a little fox named Mira. She lived in a forest near the river. One day, Mira found a "

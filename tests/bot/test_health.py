@@ -15,8 +15,8 @@ import pytest
 from bot.errors import StartError
 from bot.health import Health, lasting
 from bot.logs import Redacting, configure, log_file
-from bot.redaction import Redactor
 from bot.metrics import MAX_REQUEST, Metrics, render
+from bot.redaction import Redactor
 from bot.services import Services
 from config.settings import Settings, load_settings
 from engine.errors import EngineError
