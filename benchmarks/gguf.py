@@ -57,7 +57,7 @@ def write_gguf(folder: Path, path: Path, *, q8: bool = False) -> None:
     shapes = {
         name: header[stored].shape
         for file, names in files.files.items()
-        for header in (read_header(file),)
+        for header in (read_header(file).tensors,)
         for name, stored in names.items()
     }
     kinds = {name: kind_of(shape, q8) for name, shape in shapes.items()}

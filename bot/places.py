@@ -44,8 +44,9 @@ class ChannelPlace:
         self.channel, self._breaker = channel, breaker
         self._path = f"/channels/{getattr(channel, 'id', 0)}"
 
-    async def send(self, content: str, view: discord.ui.View | None) -> Posted:
-        shown: dict[str, Any] = {} if view is None else {"view": view}
+    async def send(self, content: str, view: discord.ui.View | None, file: discord.File | None = None) -> Posted:
+        parts = {"view": view, "file": file}
+        shown: dict[str, Any] = {name: part for name, part in parts.items() if part is not None}
         async with asking(self._breaker, "POST", f"{self._path}/messages"):
             message = await self.channel.send(content, suppress_embeds=True, allowed_mentions=NO_MENTIONS, **shown)
         return _ChannelMessage(message, self._breaker)

@@ -12,7 +12,6 @@ from bot.errors import InputError
 from bot.gate import Interaction, Options, author, command
 from bot.modes import LAST_LINE
 from bot.output import line
-from bot.places import NO_MENTIONS
 from bot.session import ChannelSession
 from bot.story_front import AFTER_MOVE, AFTER_REPLY, STORY, StoryFront
 from bot.views import MAX_INPUT, TurnModal, controls
@@ -152,8 +151,7 @@ class BranchCommands(StoryFront):
             await place.send(told, None)
             return
         name, content = await session.export("markdown", story.id)
-        file = discord.File(io.BytesIO(content), name)
-        await place.channel.send(told, file=file, allowed_mentions=NO_MENTIONS)
+        await place.send(told, None, discord.File(io.BytesIO(content), name))
 
     @command("story.resume", "resume", "Takes up an earlier story of this channel where it stood", STORY)
     @app_commands.describe(story="Its number in /story list, or words of its title")

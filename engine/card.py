@@ -28,6 +28,14 @@ def _is_measure(value: Any) -> bool:
     return type(value) in (int, float) and value >= 0
 
 
+def _is_fit(value: Any) -> bool:
+    """A measure, or for each of several texts those before and after a training."""
+    return _is_measure(value) or (
+        isinstance(value, dict)
+        and all(isinstance(pair, dict) and all(map(_is_measure, pair.values())) for pair in value.values())
+    )
+
+
 def _are_corpora(value: Any) -> bool:
     """Of each corpus, where it says so, the file, the licence and the rating."""
     return isinstance(value, list) and all(
@@ -45,7 +53,7 @@ KINDS: dict[str, Callable[[Any], bool]] = {
     "about": _is_text,
     "licence": _is_text,
     "parameters": _is_count,
-    "bits_per_byte": _is_measure,
+    "bits_per_byte": _is_fit,
     "evaluation": lambda value: isinstance(value, dict) and _is_measure(value.get("bits_per_byte", 0)),
     "corpora": _are_corpora,
     "sha256": _is_name,

@@ -178,8 +178,20 @@ def _times(part: dict[str, Any]) -> float:
 def _meet(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether a part may find something in what another has written."""
     if one["type"] == other["type"] == "Replace":
-        return not set(one["content"]).isdisjoint(other["pattern"]["String"])
+        return _overlap(one["content"], other["pattern"]["String"])
     return True
+
+
+def _overlap(written: str, pattern: str) -> bool:
+    """Whether the pattern may stand in a text so that a part of it, or all, is of what was written."""
+    if not written:
+        return False
+    ends = range(1, min(len(written), len(pattern)))
+    return (
+        pattern in written
+        or written in pattern
+        or any(written.endswith(pattern[:n]) or written.startswith(pattern[-n:]) for n in ends)
+    )
 
 
 def _check_model(model: Any) -> dict[str, int]:

@@ -19,12 +19,13 @@ _LOCALES = {
 
 SUPPRESS_EMBEDS = 1 << 2
 _OWN_LINK = re.compile(r"^<https://discord\.com/channels/[\d/@me]+>$", re.MULTILINE)  # of /report, to the message
-_OWN_TIME = re.compile(r"<t:\d+:f>")  # which each client shows in its own zone
+_OWN_TIME = re.compile(r"<t:\d+:[ft]>")  # which each client shows in its own zone
+_OWN_THREAD = re.compile(r"^The story begins in <#\d+>\.$")  # which leads there, and pings nobody
 
 
 def pointing_outwards(content: str) -> list[str]:
     """The mentions, live links and invites that a message's text holds, to the client's eye."""
-    own = _OWN_TIME.sub("", _OWN_LINK.sub("", content))
+    own = _OWN_THREAD.sub("", _OWN_TIME.sub("", _OWN_LINK.sub("", content)))
     return [kind for kind in live(own) if kind in ("mention", "link", "masked link")]
 
 

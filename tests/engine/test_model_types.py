@@ -243,7 +243,7 @@ def test_memory_decides_what_is_computed_in() -> None:
         ("llama", {"rope_parameters": {"full_attention": {"rope_theta": 1e4}}}, "different for each layer"),
         ("llama", {"rope_parameters": {"rope_type": "default", "partial_rotary_factor": 0.5}}, "part of each head"),
         ("llama", {"rope_theta": -1.0}, "rope_theta"),
-        ("llama", {"rope_theta": float("nan")}, "rope_theta"),
+        ("llama", {"rope_theta": float("nan")}, "NaN, which is no number"),
         ("llama", {"rope_parameters": 3}, "copy the folder again"),
         ("llama", {"num_key_value_heads": 3}, "share 3 of keys"),
         ("llama", {"num_hidden_layers": 10**6}, "do not fit"),
