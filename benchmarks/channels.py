@@ -41,6 +41,7 @@ EACH = 4  # requests of a channel
 FLOOD = 100  # times as many in one of them
 PER_SERVER = 10  # channels of a server
 ROOT = Path(__file__).parents[1]
+WITHHELD = "stories here may not contain"  # random weights write what the content rules take for a word of theirs
 REFUSALS = ("has had all of", "have had all of", "has as many requests waiting")
 
 
@@ -52,7 +53,8 @@ class Crowd:
     asked: dict[int, list[Interaction]]  # by channel
     parts: dict[int, list[float]]  # by channel: seconds at which a part of the story was whole
     refused: Counter[int]  # by channel
-    other: list[str]  # answers that are neither
+    withheld: Counter[int]  # by channel: replies that the content rules kept back, which is an answer too
+    other: list[str]  # answers that are none of these
     began: float
     ended: float
 
@@ -68,8 +70,11 @@ class Crowd:
 
     @property
     def answered_once(self) -> bool:
-        """As many parts and refusals as there were requests, in each channel, and the well-behaved never refused."""
-        counts = all(len(self.parts[each]) + self.refused[each] == len(asked) for each, asked in self.asked.items())
+        """As many answers as there were requests, in each channel, and the well-behaved never refused."""
+        counts = all(
+            len(self.parts[each]) + self.refused[each] + self.withheld[each] == len(asked)
+            for each, asked in self.asked.items()
+        )
         return counts and set(self.refused) <= {self.flooder} and not self.other
 
 
@@ -113,15 +118,17 @@ async def crowd(server: DiscordServer, chance: random.Random, flooder: Channel, 
         asked[interaction.channel.id].append(interaction)
     every = [one for each in asked.values() for one in each]
     await server.wait_for(lambda: all(map(over, every)), PATIENCE, "an answer to each request")
-    refused, other = Counter[int](), list[str]()
+    refused, withheld, other = Counter[int](), Counter[int](), list[str]()
     for one in every:
         for text in (message.content for message in answers(one)):
             if any(refusal in text for refusal in REFUSALS):
                 refused[one.channel.id] += 1
+            elif WITHHELD in text:
+                withheld[one.channel.id] += 1
             else:
                 other.append(text)
     parts = {channel: written(server.channels[channel], since) for channel, since in before.items()}
-    return Crowd(flooder.id, asked, parts, refused, other, began, clock())
+    return Crowd(flooder.id, asked, parts, refused, withheld, other, began, clock())
 
 
 @dataclass
@@ -207,6 +214,7 @@ def counted(name: str, crowd: Crowd) -> dict[str, object]:
     return {name: {
         "requests": sum(map(len, crowd.asked.values())), "parts": sum(map(len, crowd.parts.values())),
         "parts_for_the_flooder": len(crowd.parts[crowd.flooder]), "refused": sum(crowd.refused.values()),
+        "withheld": sum(crowd.withheld.values()),
         "each_answered_once": crowd.answered_once, "seconds": round(crowd.ended - crowd.began, 1),
         "acknowledged_ms_median": round(statistics.median(crowd.acknowledged) * 1000),
     }}  # fmt: skip
