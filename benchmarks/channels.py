@@ -57,6 +57,7 @@ class Crowd:
     other: list[str]  # answers that are none of these
     began: float
     ended: float
+    spent: frozenset[int] = frozenset()  # channels that flooded before, and may still have no requests left
 
     @property
     def acknowledged(self) -> list[float]:
@@ -75,7 +76,7 @@ class Crowd:
             len(self.parts[each]) + self.refused[each] + self.withheld[each] == len(asked)
             for each, asked in self.asked.items()
         )
-        return counts and set(self.refused) <= {self.flooder} and not self.other
+        return counts and set(self.refused) <= {self.flooder, *self.spent} and not self.other
 
 
 def jain(shares: Sequence[float]) -> float:
@@ -162,6 +163,7 @@ async def run(count: int, seconds: float, weights: Path, place: Path, tokens: in
                 await bot.wait_ready(PATIENCE)
                 spread = await crowd(server, chance, channels[0], seconds, flood)
                 at_once = await crowd(server, chance, channels[-1], 0.0, flood)
+                at_once.spent = frozenset({spread.flooder})
                 assert await bot.terminate(PATIENCE) == 0
         finally:
             beside.send_signal(signal.SIGTERM)
