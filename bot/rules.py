@@ -64,6 +64,9 @@ class ContentRules:
             mature: [pair for pair in together if pair.first - refused and pair.second - refused]
             for mature, refused in self._refused.items()
         }
+        told_of = {each.key for each in lists if each.terms}
+        self.guards_mature = all(pair.second & told_of for pair in together if pair.first & lifted)
+        """Whether each list that a lifted one may not come near has terms: of real people only the operator knows."""
         self._known = KnownParts(self._check_part, KNOWN_PARTS)
         self._at_seam = lru_cache(maxsize=KNOWN_PARTS)(self._seam)
         self._widest = max((pair.within for pair in together), default=0) * _PER_WORD

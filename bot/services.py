@@ -222,7 +222,8 @@ class Services:
         return len(self._sessions)
 
     def _restricted(self, channel: int) -> bool:
-        return self.settings.terminal_rating == "mature" if channel == TERMINAL else self.age_restricted(channel)
+        flag = self.settings.terminal_rating == "mature" if channel == TERMINAL else self.age_restricted(channel)
+        return flag and self.rules.guards_mature
 
     async def _place(self, channel: int, guild: int) -> None:
         """Writes down which server a channel is in, so that a server can be moved as a whole."""

@@ -15,6 +15,10 @@ Where = Literal["channel", "server"]
 Name = Literal["temperature", "top_p", "top_k", "repetition_penalty", "length",
                "requests_per_member", "requests_per_channel", "daily_lessons_per_member"]  # fmt: skip
 Preset = Literal["steady", "wild", "default"]
+UNGUARDED = (
+    "Mature stories need a list of the real people whom they may not be about, and the operator of this bot has made"
+    " none: ask for the list real-people in MINIATURE_RULES."
+)
 OFF = "are general in all of this server; what was written as mature rests meanwhile, and nothing of it is lost"
 PLACE = "Where it holds: in this channel, or in the server's channels that chose nothing"
 AT = {"channel": "in this channel", "server": "in this server's channels that chose nothing"}
@@ -68,6 +72,8 @@ class SettingsCog(commands.Cog):
     @app_commands.describe(state="Only with weights that are rated mature; everywhere else all stays general")
     async def mature(self, interaction: Interaction, state: Literal["on", "off"]) -> None:
         guild, actor = server_of(interaction), author(interaction)
+        if state == "on" and not self.gate.services.rules.guards_mature:
+            raise InputError(UNGUARDED)
         await self.gate.services.store.set_setting(scope(guild), MATURE_ON, "on" if state == "on" else None)
         await self.gate.services.store.audit(actor.id, interaction.channel_id, "settings.mature", state)
         holds = "may be mature in age-restricted channels, with weights that are rated so" if state == "on" else OFF

@@ -67,6 +67,25 @@ async def test_a_reply_is_as_mature_as_the_lowest_of_all_allows(
         assert not any("blicket" in text for text in paper.shown + paper.finished)
 
 
+async def test_nothing_is_mature_where_the_operator_has_named_no_real_people(tmp_path: Path) -> None:
+    named = ContentRules(
+        [
+            TermList("grown", "words for grown people", ("blicket",), general_use=True),
+            TermList("people", "names of real people", (), alone=False),
+        ],
+        [Together("grown words about real people", frozenset({"grown"}), frozenset({"people"}), 20)],
+    )
+    async with scripted(tmp_path, named, Script("mature", [" And so on."]), {CHANNEL}) as services:
+        await _switched_on(services)
+        session = services.session(CHANNEL, GUILD)
+        await session.start("A tale", "Once there was a fox.", ANN)
+        with pytest.raises(RefusedError, match="Your text"):
+            await session.write("It met a blicket.", ANN, Paper())
+    assert not ContentRules.load().guards_mature
+    (tmp_path / "rules.toml").write_text('[lists.real-people]\nterms = ["toma grue"]\n')
+    assert ContentRules.load(tmp_path / "rules.toml").guards_mature
+
+
 async def test_nothing_lifts_what_is_never_allowed(tmp_path: Path) -> None:
     script = Script("mature", [" And so on."])
     async with scripted(tmp_path, RULES, script, {CHANNEL}) as services:
