@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeVar, cast
 
+from bot.budgets import Budgets
 from bot.past import Pasts
 from bot.quotas import Asker, Quotas, What
 from bot.rated_store import RatedStore
@@ -56,6 +57,7 @@ class Channel:
         quotas: Quotas,
         pasts: Pasts,
         sampling: Callable[[], SamplingParams],
+        budgets: Callable[[], Budgets],
         spawn: Spawn,
         clock: Callable[[], float] = time.time,
         awake: float = 0.0,
@@ -73,7 +75,8 @@ class Channel:
         self._line: list[Sink] = []  # of those who wait for the channel
         self._lock = asyncio.Lock()
         self._job: Job[Any] | None = None
-        self._upkeep = Upkeep(channel, self._store, worker, self._lock, spawn)
+        self._budgets = budgets
+        self._upkeep = Upkeep(channel, self._store, worker, self._lock, spawn, budgets)
 
     @property
     def _sampling(self) -> SamplingParams:

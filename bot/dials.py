@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from bot.budgets import MOST_SHARE, Budgets
 from bot.errors import InputError
 from config.settings import Settings
 from engine.sampling import SamplingParams
@@ -18,6 +19,7 @@ from memory import Author, Store
 
 KEY, PRESET = "reply.", "preset"  # settings of a place: reply.temperature, reply.preset, …
 OFF = "off"
+DEFAULT = "the default"  # the source of what nobody chose
 MIN_REPLY = 8  # tokens: a reply that ends at once is none
 GUILD = "guild:"  # begins the scope of a server
 UNLIMITED = 10_000  # the most that a server may choose where the operator sets no limit
@@ -90,6 +92,20 @@ SHARES: Mapping[str, tuple[str, tuple[str, ...]]] = MappingProxyType(
 )
 
 
+# What `Budgets` holds, in this order.
+MEMORY: Mapping[str, Dial] = MappingProxyType(
+    {
+        dial.name: dial
+        for dial in (
+            Dial("pins_budget", "the share of what the model reads that pins may take", 0, MOST_SHARE,
+                 ("0.05", "0.1", "0.2", "0.25")),
+            Dial("summary_budget", "the share that the summary may take; 0: it is not read", 0, MOST_SHARE,
+                 ("0", "0.05", "0.125", "0.25")),
+        )
+    }
+)  # fmt: skip
+
+
 class Dials:
     """Of all channels. They are kept in memory, so that a session reads them without waiting; few are ever turned.
 
@@ -131,7 +147,7 @@ class Dials:
     @property
     def known(self) -> Mapping[str, Dial]:
         """All that can be chosen, by its name."""
-        return {**self.dials, **self.limits}
+        return {**self.dials, **MEMORY, **self.limits}
 
     async def load(self) -> None:
         """Reads what was chosen before this process started."""
@@ -145,10 +161,17 @@ class Dials:
         length = values.pop("length")
         return replace(self._own, max_new_tokens=length, min_new_tokens=min(self._own.min_new_tokens, length), **values)
 
+    def budgets(self, channel: int, guild: int | None) -> Budgets:
+        """What pins and summary of a channel may take, as far as somebody chose it."""
+        held = (self._held(dial, channel, guild) for dial in MEMORY.values())
+        pins, summary = (None if one.source == DEFAULT else one.value for one in held)
+        return Budgets(pins, summary)
+
     def held(self, channel: int, guild: int | None) -> list[Held]:
         """Each dial as it stands for a channel, and in a server what its members may ask for."""
         limits = [] if guild is None else [self._share(dial, guild) for dial in self.limits.values()]
-        return [*(self._held(dial, channel, guild) for dial in self.dials.values()), *limits]
+        own = [*self.dials.values(), *MEMORY.values()]
+        return [*(self._held(dial, channel, guild) for dial in own), *limits]
 
     def limit(self, guild: int, name: str) -> int | None:
         """What a server has chosen for its members, where it has: a name of `SHARES`."""
@@ -159,7 +182,7 @@ class Dials:
     def _share(self, dial: Dial, guild: int) -> Held:
         chosen = self.limit(guild, dial.name)
         if chosen is None:
-            return Held(dial, self._limits[dial.name] or None, "the default")
+            return Held(dial, self._limits[dial.name] or None, DEFAULT)
         return Held(dial, chosen, "this server")
 
     def _held(self, dial: Dial, channel: int, guild: int | None) -> Held:
@@ -173,9 +196,11 @@ class Dials:
                 return Held(dial, PRESETS[preset][dial.name], f"{name}'s preset {preset}")
             if preset == "default" and dial.name in PRESETS["steady"]:
                 return Held(dial, self._operators(dial.name), f"{name}'s preset {preset}")
-        return Held(dial, self._operators(dial.name), "the default")
+        return Held(dial, self._operators(dial.name), DEFAULT)
 
     def _operators(self, name: str) -> Value:
+        if name in MEMORY:
+            return {"pins_budget": Budgets().pins_share, "summary_budget": Budgets().summary_share}[name]
         value: Value = getattr(self._own, "max_new_tokens" if name == "length" else name)
         return value
 

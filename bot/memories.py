@@ -163,7 +163,7 @@ class RememberingChannel(Channel):
             plain = [pin for pin in pins if not pin.keys]
             same = len(pins) - len(plain) if keys else len(plain)
             new = Pin(0, text, author.id, author.name, 0.0, keys)
-            if same >= (MAX_ENTRIES if keys else MAX_PINS) or not self._room.has_for_pins([*plain, new]):
+            if same >= (MAX_ENTRIES if keys else MAX_PINS) or not self._room_beside(None).has_for_pins([*plain, new]):
                 raise InputError(
                     "The pins are full, as the model can read no more of them: shorten this one or unpin another."
                 )
@@ -213,7 +213,13 @@ class RememberingChannel(Channel):
             before, covers = summary_of(await self._store.summary(self.channel))
             summary = Summary.from_text(text, before)
             plain = [pin for pin in await self._store.pins(self.channel) if not pin.keys]
-            if not self._room.has_for(plain, summary):
+            room = self._room_beside(None)
+            if not room.has_for_summary(summary):
+                raise InputError(
+                    f"The summary takes more than its budget of {room.summary_budget:,} tokens: shorten it, or have"
+                    " summary_budget raised in /settings."
+                )
+            if not room.has_for(plain, summary):
                 raise InputError("The summary is longer than what the model can read beside the pins: shorten it.")
             noting = self._noting(author, "memory.edit", lambda row: f"summary {row.id}")
             return await noting.put_summary(self.channel, head, covers, summary.to_json(), author)
@@ -268,11 +274,13 @@ class RememberingChannel(Channel):
         lore, room = await self._lore(), self._room_beside(note)
         sight = look(room, pins, summary, text)
         recalled = range(0) if story is None else await self._recalled(story, begin + sight.begin, covers)
-        plain, all_seen = room.taken(pin for pin in pins if not pin.keys), room.taken(sight.pins)
+        plain, all_seen = room.taken(pin for pin in sight.pins if not pin.keys), room.taken(sight.pins)
         return MemoryView(
             pins=pins,
             entered=[pin for pin in sight.pins if pin.keys],
+            crowded_out=[pin for pin in pins if not pin.keys and pin not in sight.pins],
             summary=summary or None,
+            seen_summary=sight.summary,
             covers=covers,
             paused=await self._store.setting(scope(self.channel), PAUSED) is not None,
             lessons=lore.lessons,
@@ -285,6 +293,8 @@ class RememberingChannel(Channel):
             pins_tokens=plain,
             entries_tokens=all_seen - plain,
             summary_tokens=room.taken(sight.pins, sight.summary) - all_seen,
+            pins_budget=room.pins_budget,
+            summary_budget=room.summary_budget,
             text_tokens=room.count(text[sight.begin :]),
             reply_tokens=room.window - room.prompt,
             window=room.window,
@@ -296,12 +306,9 @@ class RememberingChannel(Channel):
 
     # For those who write
 
-    @property
-    def _room(self) -> Room:
-        return Room(self._worker, self._sampling.max_new_tokens)
-
     def _room_beside(self, note: Note | None) -> Room:
-        return Room(self._worker, self._sampling.max_new_tokens, "" if note is None else note.text)
+        text = "" if note is None else note.text
+        return Room(self._worker, self._sampling.max_new_tokens, text, self._budgets())
 
     @property
     def _fetched(self) -> int:

@@ -39,8 +39,9 @@ class Page:
 
 def page_of(view: MemoryView) -> Page:
     """The page of what is remembered of a channel."""
-    plain = [pin for pin in view.pins if not pin.keys]
-    parts = [Part("█", "Pins", view.pins_tokens, _pins(plain) or "none: /memory pin keeps a fact")]
+    plain = [pin for pin in view.pins if not pin.keys and pin not in view.crowded_out]
+    no_pins = "none" if view.crowded_out else "none: /memory pin keeps a fact"
+    parts = [Part("█", "Pins", view.pins_tokens, _pins(plain) or no_pins)]
     if view.entered:
         parts.append(Part("▓", "Pins whose keys are in the text", view.entries_tokens, _pins(view.entered)))
     parts += [
@@ -53,6 +54,8 @@ def page_of(view: MemoryView) -> Page:
     if view.recalled:
         before = f"the {view.recalled:,} characters before that text"
         parts.append(Part("", "Recalled where the story comes back to it", 0, before))
+    if view.crowded_out:
+        parts.append(Part("", "Pins that the budget has no room for", 0, _pins(view.crowded_out)))
     if view.left_out:
         parts.append(Part("", "Pins that wait for their keys", 0, _pins(view.left_out)))
     if view.lessons:
@@ -60,6 +63,7 @@ def page_of(view: MemoryView) -> Page:
     if view.style is not None:
         parts.append(Part("", "Style", 0, view.style_problem or view.style))
     total = f"{view.window - view.free_tokens:,} of {view.window:,} tokens are taken, {view.free_tokens:,} are free."
+    total = f"Budgets: {view.pins_budget:,} tokens for pins, {view.summary_budget:,} for the summary. {total}"
     return Page(parts, bar(taken, view.window), total)
 
 
@@ -73,9 +77,11 @@ def _summary(view: MemoryView) -> Part:
         title += ", paused"
     if view.summary is None:
         return Part("▚", title, 0, "none: /memory edit writes one" if view.covers else "none yet: all text is in sight")
-    if not view.summary_tokens:
-        title += ", left out as pins take its room"
-    return Part("▚", title, view.summary_tokens, "\n".join(view.summary.lines()))
+    if view.seen_summary is None:
+        title += ", left out as pins take its room" if view.summary_budget else ", left out as its budget is 0"
+    elif view.seen_summary != view.summary:
+        title += ", shortened to the room there is"
+    return Part("▚", title, view.summary_tokens, "\n".join((view.seen_summary or view.summary).lines()))
 
 
 def _note(view: MemoryView) -> list[Part]:

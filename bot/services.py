@@ -161,6 +161,7 @@ class Services:
                 quotas=self.quotas,
                 pasts=self._pasts,
                 sampling=partial(self.dials.sampling, channel, guild),
+                budgets=partial(self.dials.budgets, channel, guild),
                 spawn=partial(self._spawn, channel),
                 clock=self._clock,
                 awake=self._awake,

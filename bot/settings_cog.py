@@ -12,7 +12,7 @@ from bot.rating import MATURE_ON
 from bot.upkeep import scope as channel_scope
 
 Where = Literal["channel", "server"]
-Name = Literal["temperature", "top_p", "top_k", "repetition_penalty", "length",
+Name = Literal["temperature", "top_p", "top_k", "repetition_penalty", "length", "pins_budget", "summary_budget",
                "requests_per_member", "requests_per_channel", "daily_lessons_per_member"]  # fmt: skip
 Preset = Literal["steady", "wild", "default"]
 UNGUARDED = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from bot.budgets import Budgets
 from bot.lore import entering
 from engine.prompt import MEMORY_SHARE, NOTE_SHARE, memory_text
 from engine.summary import Summary
@@ -20,7 +21,9 @@ class MemoryView:
 
     pins: list[Pin]  # all of the channel's, with keys and without
     entered: list[Pin]  # those with keys that the model sees
+    crowded_out: list[Pin]  # those without keys that the budget has no room for
     summary: Summary | None
+    seen_summary: Summary | None  # as much of it as the model sees
     covers: int  # characters of the story that the summary stands for
     paused: bool  # whether text that scrolls out waits instead of entering the summary
     lessons: list[LessonRow]
@@ -33,6 +36,8 @@ class MemoryView:
     pins_tokens: int
     entries_tokens: int
     summary_tokens: int
+    pins_budget: int  # tokens that pins with and without keys may take
+    summary_budget: int
     text_tokens: int
     reply_tokens: int  # kept free for the reply
     window: int  # tokens in all
@@ -55,12 +60,14 @@ class MemoryView:
 class Room:
     """The window of the present weights, and how it is shared out beside a reply of so many tokens."""
 
-    def __init__(self, worker: Worker, reply: int, note: str = "") -> None:
+    def __init__(self, worker: Worker, reply: int, note: str = "", budgets: Budgets | None = None) -> None:
         """`note`: that of the story, which takes its room from the text."""
-        self._worker = worker
+        self._worker, self.budgets = worker, budgets or Budgets()
         self.window = worker.engine_info.block_size
         self.prompt = max(self.window - reply, self.window // 2)
         taken = worker.count(note) + AROUND if note else 0
+        self.pins_budget = int(self.window * self.budgets.pins_share)
+        self.summary_budget = int(self.window * self.budgets.summary_share)
         self.note = taken if taken <= self.prompt * NOTE_SHARE else 0  # tokens; none where it is left out
 
     def count(self, text: str) -> int:
@@ -73,7 +80,11 @@ class Room:
 
     def has_for_pins(self, pins: Iterable[Pin]) -> bool:
         """Whether these pins fit, with any weights of this window and beside replies of any length."""
-        return self.taken(pins) <= self.window // 2 * MEMORY_SHARE
+        return self.taken(pins) <= self.pins_budget
+
+    def has_for_summary(self, summary: Summary) -> bool:
+        """Whether it keeps within the budget that somebody chose, where somebody did."""
+        return self.budgets.summary is None or self.count(memory_text((), summary)) <= self.summary_budget
 
     def has_for(self, pins: Iterable[Pin], summary: Summary | None) -> bool:
         return self.taken(pins, summary) <= self.prompt * MEMORY_SHARE
@@ -93,13 +104,34 @@ class Sight:
 
 def look(room: Room, pins: Sequence[Pin], summary: Summary | None, text: str) -> Sight:
     """What is seen of a channel's pins and summary together with the end of this text."""
-    plain = [pin for pin in pins if not pin.keys]
-    if not room.has_for(plain, summary):
-        summary = None  # as the engine does it: pins were asked for by a person
+    plain = _plain_seen(room, pins)
+    summary = _summary_seen(room, plain, summary)
 
     def seen_from(together: Sequence[Pin]) -> int | None:
         fit = room.has_for_pins(together) and room.has_for(together, summary)
         return room.seen_from(text, together, summary) if fit else None
 
-    seen = entering(pins, text, seen_from)
+    seen = entering([pin for pin in pins if pin.keys or pin in plain], text, seen_from)
     return Sight(seen, summary, room.seen_from(text, seen, summary))
+
+
+def _plain_seen(room: Room, pins: Sequence[Pin]) -> list[Pin]:
+    """Those without keys, the first ones first where a budget was chosen that has no room for all."""
+    plain = [pin for pin in pins if not pin.keys]
+    if room.budgets.pins is None or room.has_for_pins(plain):
+        return plain
+    kept: list[Pin] = []
+    for pin in plain:
+        if room.has_for_pins([*kept, pin]):
+            kept.append(pin)
+    return kept
+
+
+def _summary_seen(room: Room, pins: Sequence[Pin], summary: Summary | None) -> Summary | None:
+    """As much as there is room for beside these pins, which were asked for by a person. Where nobody chose a budget it
+    is all or nothing."""
+    if room.budgets.summary is None:
+        return summary if room.has_for(pins, summary) else None
+    while summary and not (room.has_for_summary(summary) and room.has_for(pins, summary)):
+        summary = summary.shorter()
+    return summary or None

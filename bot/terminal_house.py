@@ -101,7 +101,12 @@ WEIGHTS = (
 )
 SETTINGS = (
     Command("settings show", "", "how replies are written, and who chose that", _settings),
-    Command("settings set", "NAME VALUE", "changes that: temperature, top_p, top_k, repetition_penalty, length", _set),
+    Command(
+        "settings set",
+        "NAME VALUE",
+        "changes that: temperature, top_p, top_k, repetition_penalty, length, pins_budget, summary_budget",
+        _set,
+    ),
     Command("settings preset", "steady | wild | default", "all of it but the length, in one", _preset),
     Command("settings clear", "", "forgets what was chosen", _clear),
 )

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from bot.budgets import Budgets
 from engine.errors import AdapterError, EngineClosedError, EngineError, PromptError, QueueFullError
 from engine.lesson import Lesson
 from engine.summary import Summary
@@ -48,8 +49,17 @@ def summary_of(row: SummaryRow | None) -> tuple[Summary | None, int]:
 class Upkeep:
     """Of one channel. `lock` is the channel's: what scrolled out is stored under it."""
 
-    def __init__(self, channel: int, store: Store, worker: Worker, lock: asyncio.Lock, spawn: Spawn) -> None:
+    def __init__(
+        self,
+        channel: int,
+        store: Store,
+        worker: Worker,
+        lock: asyncio.Lock,
+        spawn: Spawn,
+        budgets: Callable[[], Budgets],
+    ) -> None:
         self._channel, self._store, self._worker, self._lock, self._spawn = channel, store, worker, lock, spawn
+        self._budgets = budgets
         self._resets = 0  # a summary that was begun before a reset is dropped
         self._to_remember = self._remembering = False
         self._rebuilding = False
@@ -108,7 +118,8 @@ class Upkeep:
         text = await self._store.passage(self._channel, covers, covers + min(left, MAX_FOLD))
         if left > MAX_FOLD:
             text = text[: max(text.rfind(" "), text.rfind("\n")) + 1] or text
-        summary = await self._worker.summarize(text, previous, line=self._channel).result()
+        share = self._budgets().folded_share
+        summary = await self._worker.summarize(text, previous, share=share, line=self._channel).result()
         async with self._lock:
             if self._resets != resets or await self._paused():
                 return False

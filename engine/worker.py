@@ -166,9 +166,15 @@ class Worker:
         load_pack(path, self._engine.config, self._engine.base_id)
         return card
 
-    def summarize(self, text: str, previous: Summary | None, *, line: int | None = None) -> Job[Summary]:
-        """Fold text that left the window into a summary of at most an eighth of the context; a background job."""
-        return self._submit(lambda job: summarize(text, previous, self.summary_chars), "summary", line, background=True)
+    def summarize(
+        self, text: str, previous: Summary | None, *, share: float = SUMMARY_SHARE, line: int | None = None
+    ) -> Job[Summary]:
+        """Fold text that left the window into a summary of at most this share of the context; a background job."""
+
+        def run(job: Job[Summary]) -> Summary:
+            return summarize(text, previous, self._summary_chars(share))
+
+        return self._submit(run, "summary", line, background=True)
 
     def swap(self, folder: Path) -> Job[EngineInfo]:
         """Load other weights, try them, and serve them from the next job on; on any failure the old ones stay."""
@@ -199,10 +205,9 @@ class Worker:
 
         return self._submit(run, "swap")
 
-    @property
-    def summary_chars(self) -> int:
+    def _summary_chars(self, share: float) -> int:
         """Budget of a summary, in characters."""
-        return max(LEAST_SUMMARY, int(self._engine.info.block_size * SUMMARY_SHARE * CHARS_PER_TOKEN))
+        return max(LEAST_SUMMARY, int(self._engine.info.block_size * share * CHARS_PER_TOKEN))
 
     def visible_from(self, text: str, budget_share: float) -> int:
         """The character offset where the part of the text begins that this share of the context can hold."""

@@ -7,6 +7,7 @@ import json
 import os
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,10 +34,10 @@ class WaitingWorker(Worker):
         super().__init__(engine)
         self.asked, self.may = asyncio.Event(), threading.Event()
 
-    def summarize(self, text: str, previous: Summary | None, *, line: int | None = None) -> Job[Summary]:
+    def summarize(self, text: str, previous: Summary | None, **options: Any) -> Job[Summary]:
         self._submit(lambda job: self.may.wait(30), "summary", background=True)
         self.asked.set()
-        return super().summarize(text, previous, line=line)
+        return super().summarize(text, previous, **options)
 
 
 async def test_a_summary_that_is_being_made_of_removed_words_is_dropped(settings: Settings) -> None:
