@@ -164,7 +164,7 @@ class Dials:
     def budgets(self, channel: int, guild: int | None) -> Budgets:
         """What pins and summary of a channel may take, as far as somebody chose it."""
         held = (self._held(dial, channel, guild) for dial in MEMORY.values())
-        pins, summary = (None if one.source == DEFAULT else one.value for one in held)
+        pins, summary = (None if one.source == DEFAULT else float(one.value or 0) for one in held)
         return Budgets(pins, summary)
 
     def held(self, channel: int, guild: int | None) -> list[Held]:
