@@ -54,6 +54,10 @@ def test_what_a_language_lacks_is_english() -> None:
     assert ENGLISH.size(12345, 1200) == "12,345 characters in 1,200 turns"
 
 
+def test_names_with_braces_are_only_names() -> None:
+    assert ENGLISH("took_back", name="{words}", words="{name} {0}") == "{words} took back: {name} {0}"
+
+
 @pytest.mark.parametrize("language", TABLE)
 def test_who_is_next_is_known_again_after_another_language_was_chosen(language: str) -> None:
     standing = Standing("round robin", Table((ANN, BEN)), 60.0)
