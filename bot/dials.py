@@ -13,17 +13,18 @@ from typing import Any
 
 from bot.budgets import MOST_SHARE, Budgets
 from bot.errors import InputError
+from bot.phrases import ENGLISH, load_phrases
 from config.settings import Settings
 from engine.sampling import SamplingParams
 from memory import Author, Store
 
-KEY, PRESET = "reply.", "preset"  # settings of a place: reply.temperature, reply.preset, …
+KEY, PRESET, LANGUAGE = "reply.", "preset", "language"  # settings of a place: reply.temperature, reply.preset, …
 OFF = "off"
 DEFAULT = "the default"  # the source of what nobody chose
 MIN_REPLY = 8  # tokens: a reply that ends at once is none
 GUILD = "guild:"  # begins the scope of a server
 UNLIMITED = 10_000  # the most that a server may choose where the operator sets no limit
-Value = float | int | None
+Value = float | int | str | None
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,28 @@ class Dial:
         return int(value) if self.whole else round(value, 4)
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Something of which one of few is chosen."""
+
+    name: str
+    about: str
+    hints: tuple[str, ...]  # all that there are
+
+    @property
+    def range(self) -> str:
+        return " or ".join((", ".join(self.hints[:-1]), self.hints[-1]))
+
+    def read(self, text: str) -> str:
+        """Raises `InputError`."""
+        found = next((hint for hint in self.hints if hint.casefold() == text.strip().casefold()), None)
+        if found is None:
+            raise InputError(f"{self.name} takes {self.range}: choose one of those.")
+        return found
+
+
 def shown(value: Value) -> str:
-    return OFF if value is None else f"{value:g}"
+    return value if isinstance(value, str) else OFF if value is None else f"{value:g}"
 
 
 PRESETS: Mapping[str, Mapping[str, Value]] = MappingProxyType(
@@ -74,7 +95,7 @@ PRESETS: Mapping[str, Mapping[str, Value]] = MappingProxyType(
 class Held:
     """What holds for a dial in a channel, and who chose it."""
 
-    dial: Dial
+    dial: Dial | Choice
     value: Value
     source: str
 
@@ -137,6 +158,8 @@ class Dials:
             )
         }
 
+        # Of what all in a channel see; what one alone sees stays English.
+        self.words = Choice(LANGUAGE, "language of what all in a Discord channel see of the bot", tuple(load_phrases()))
         self._limits = {name: int(getattr(settings, name)) for name in SHARES}
         # What a server may choose for itself: less than the operator allows, as the engine serves others too.
         self.limits: Mapping[str, Dial] = {
@@ -145,9 +168,9 @@ class Dials:
         }
 
     @property
-    def known(self) -> Mapping[str, Dial]:
+    def known(self) -> Mapping[str, Dial | Choice]:
         """All that can be chosen, by its name."""
-        return {**self.dials, **MEMORY, **self.limits}
+        return {**self.dials, **MEMORY, LANGUAGE: self.words, **self.limits}
 
     async def load(self) -> None:
         """Reads what was chosen before this process started."""
@@ -167,11 +190,15 @@ class Dials:
         pins, summary = (None if one.source == DEFAULT else float(one.value or 0) for one in held)
         return Budgets(pins, summary)
 
+    def language(self, channel: int, guild: int | None) -> str:
+        """In which the bot speaks to all of a channel: one that `bot.phrases` has."""
+        return str(self._held(self.words, channel, guild).value)
+
     def held(self, channel: int, guild: int | None) -> list[Held]:
         """Each dial as it stands for a channel, and in a server what its members may ask for."""
         limits = [] if guild is None else [self._share(dial, guild) for dial in self.limits.values()]
-        own = [*self.dials.values(), *MEMORY.values()]
-        return [*(self._held(dial, channel, guild) for dial in own), *limits]
+        turned: tuple[Dial | Choice, ...] = (*self.dials.values(), *MEMORY.values(), self.words)
+        return [*(self._held(dial, channel, guild) for dial in turned), *limits]
 
     def limit(self, guild: int, name: str) -> int | None:
         """What a server has chosen for its members, where it has: a name of `SHARES`."""
@@ -185,7 +212,7 @@ class Dials:
             return Held(dial, self._limits[dial.name] or None, DEFAULT)
         return Held(dial, chosen, "this server")
 
-    def _held(self, dial: Dial, channel: int, guild: int | None) -> Held:
+    def _held(self, dial: Dial | Choice, channel: int, guild: int | None) -> Held:
         places = [(f"channel:{channel}", "this channel"), (f"{GUILD}{guild}", "this server")]
         for place, name in places[: 1 if guild is None else 2]:
             chosen = self._chosen.get(place, {})
@@ -201,6 +228,8 @@ class Dials:
     def _operators(self, name: str) -> Value:
         if name in MEMORY:
             return {"pins_budget": Budgets().pins_share, "summary_budget": Budgets().summary_share}[name]
+        if name == LANGUAGE:
+            return ENGLISH.language
         value: Value = getattr(self._own, "max_new_tokens" if name == "length" else name)
         return value
 

@@ -6,34 +6,42 @@ import re
 
 from bot.modes import LAST_LINE, ONE_WORD, ROUND_ROBIN
 from bot.output import LIMIT, line, units
+from bot.phrases import ENGLISH, Phrases, load_phrases
 from bot.sharing import Standing
 from bot.turns import rests
 
 NAMED = 4  # of those who come behind who is at turn
-_FOOT = re.compile(r"(?:\A|\n)(-# Next: [^\n]*)\Z")  # no text of a story has a line that begins so
+# In any language, as it may have changed since the line was written. No text of a story has a line that begins so.
+_BEGINNINGS = "|".join(
+    re.escape(Phrases.of(language).texts["next"].partition("{who}")[0]) for language in load_phrases()
+)
+_FOOT = re.compile(rf"(?:\A|\n)(-# (?:{_BEGINNINGS})[^\n]*)\Z")
 
 
-def says_next(standing: Standing | None, now: float) -> str:
+def says_next(standing: Standing | None, now: float, say: Phrases = ENGLISH) -> str:
     """Pings nobody; "" where there is nothing to say. `now`: Unix seconds."""
-    if standing is None:
-        return ""
+    who = "" if standing is None else _who(standing, now, say)
+    return f"-# {say('next', who=who)}" if who else ""
+
+
+def _who(standing: Standing, now: float, say: Phrases) -> str:
     if standing.mode == ONE_WORD:
-        return "-# Next: one word, by anybody who did not write the last one."
+        return say("next_word")
     if standing.mode == LAST_LINE:
-        return "-# Next: anybody; only this last line is seen until /story finish."
+        return say("next_line")
     if standing.mode != ROUND_ROBIN:
         return ""
     first, *others = standing.table.seats or (None,)
     if first is None:
-        return "-# Next: anybody, as nobody sits at the table yet; /story join takes a seat."
-    said = f"-# Next: {line(first.name, 60)}"
+        return say("next_nobody")
+    said = line(first.name, 60)
     if rests(standing.table):
-        said += ", or whoever of the table comes first, as all have let a turn go by"
+        said = say("next_rests", name=said)
     elif standing.wait is not None:
-        said += f", until <t:{round(now + standing.wait)}:t>"
+        said = say("next_until", name=said, time=f"<t:{round(now + standing.wait)}:t>")
     names = [line(other.name, 60) for other in others[:NAMED]]
-    more = [f"{len(others) - NAMED} more"] if len(others) > NAMED else []
-    return f"{said}; then {', '.join([*names, *more])}." if names else f"{said}."
+    more = [say("next_more", count=len(others) - NAMED)] if len(others) > NAMED else []
+    return say("next_then", first=said, others=", ".join([*names, *more])) if names else said
 
 
 def parted(shown: str) -> tuple[str, str]:

@@ -13,13 +13,14 @@ from bot.upkeep import scope as channel_scope
 
 Where = Literal["channel", "server"]
 Name = Literal["temperature", "top_p", "top_k", "repetition_penalty", "length", "pins_budget", "summary_budget",
-               "requests_per_member", "requests_per_channel", "daily_lessons_per_member"]  # fmt: skip
+               "language", "requests_per_member", "requests_per_channel", "daily_lessons_per_member"]  # fmt: skip
 Preset = Literal["steady", "wild", "default"]
 UNGUARDED = (
     "Mature stories need a list of the real people whom they may not be about, and the operator of this bot has made"
     " none: ask for the list real-people in MINIATURE_RULES."
 )
 OFF = "are general in all of this server; what was written as mature rests meanwhile, and nothing of it is lost"
+VALUE = "A number, or a language; off for top_k draws from all words"
 PLACE = "Where it holds: in this channel, or in the server's channels that chose nothing"
 AT = {"channel": "in this channel", "server": "in this server's channels that chose nothing"}
 
@@ -38,7 +39,7 @@ class SettingsCog(commands.Cog):
                                                    f"{one.dial.about}, {one.dial.range}" for one in held))  # fmt: skip
 
     @command("settings.set", "set", "Changes how replies are written", settings)
-    @app_commands.describe(name="What to change", value="A number; off for top_k draws from all words", where=PLACE)
+    @app_commands.describe(name="What to change", value=VALUE, where=PLACE)
     async def set_value(
         self, interaction: Interaction, name: Name, value: app_commands.Range[str, 1, 20], where: Where = "channel"
     ) -> None:

@@ -8,10 +8,12 @@ from discord import app_commands
 
 from bot.branch_picture import picture
 from bot.branch_tree import tree_lines
+from bot.branching import Tries
 from bot.errors import InputError
 from bot.gate import Interaction, Options, author, command
 from bot.modes import LAST_LINE
 from bot.output import line
+from bot.places import ChannelPlace
 from bot.session import ChannelSession
 from bot.story_front import AFTER_MOVE, AFTER_REPLY, STORY, StoryFront
 from bot.views import MAX_INPUT, TurnModal, controls
@@ -36,8 +38,15 @@ class BranchCommands(StoryFront):
     async def pick(self, interaction: Interaction, number: int) -> None:
         place, session = self.gate.place(interaction), self._session(interaction)
         tries = await session.pick(number, by=author(interaction))
-        lead = [f"-# {line(author(interaction).name, 60)} chose try {tries.number} of {len(tries.turns)}:"]
-        await self._post(session, place, lead, tries.turn.text, AFTER_REPLY, tries=True)
+        await self._show_try(interaction, session, place, tries)
+
+    async def _show_try(
+        self, interaction: Interaction, session: ChannelSession, place: ChannelPlace, tries: Tries
+    ) -> None:
+        told = self._say(session)(
+            "chose", name=line(author(interaction).name, 60), number=tries.number, count=len(tries.turns)
+        )
+        await self._post(session, place, [f"-# {told}"], tries.turn.text, AFTER_REPLY, tries=True)
 
     @pick.autocomplete("number")
     async def complete_try(self, interaction: Interaction, current: str) -> list[app_commands.Choice[int]]:
@@ -57,11 +66,10 @@ class BranchCommands(StoryFront):
         if not 0 <= before.index + by < len(before.turns):
             raise InputError("There is no further try on that side: /story retry writes another.")
         tries = await session.pick(before.number + by, of=of, by=author(interaction))
-        buttons = controls(tries.turn.id, *AFTER_REPLY, tries=(tries.number, len(tries.turns)))
+        shown = (tries.number, len(tries.turns))
+        buttons = controls(tries.turn.id, *AFTER_REPLY, tries=shown, say=self._say(session))
         if not await self._swap(interaction, before.turn.text, tries.turn.text, buttons):
-            lead = [f"-# {line(author(interaction).name, 60)} chose try {tries.number} of {len(tries.turns)}:"]
-            place = self.gate.place(interaction)
-            await self._post(session, place, lead, tries.turn.text, AFTER_REPLY, tries=True)
+            await self._show_try(interaction, session, self.gate.place(interaction), tries)
 
     # Edits and branches
 
@@ -88,17 +96,18 @@ class BranchCommands(StoryFront):
         edited = await session.edit(old, text, author(interaction))
         story = await session.story()
         last = story is not None and story.head == edited.id
-        lead = [f"-# {line(author(interaction).name, 60)} changed {'the last part' if last else 'an earlier part'}:"]
+        key = "changed_last" if last else "changed_earlier"
+        told = self._say(session)(key, name=line(author(interaction).name, 60))
         shown = edited.text if last or not await session.sealed() else ""
-        await self._post(session, place, lead, shown, AFTER_MOVE, tries=last)
+        await self._post(session, place, [f"-# {told}"], shown, AFTER_MOVE, tries=last)
 
     @command("story.branch", "branch", "Goes to a turn of the story; what stood behind it stays in the tree", STORY)
     @app_commands.describe(turn="Its number in /story tree, or words of it")
     async def branch(self, interaction: Interaction, turn: int) -> None:
         place, session = self.gate.place(interaction), self._session(interaction)
         found = await session.branch(turn, author(interaction))
-        lead = [f"-# {line(author(interaction).name, 60)} went to turn {turn}, and the story goes on from it:"]
-        await self._post(session, place, lead, found.text, AFTER_MOVE, tries=True)
+        told = self._say(session)("went", name=line(author(interaction).name, 60), turn=turn)
+        await self._post(session, place, [f"-# {told}"], found.text, AFTER_MOVE, tries=True)
 
     @command("story.tree", "tree", "Shows the branches of the story as a picture", STORY)
     async def tree(self, interaction: Interaction) -> None:
@@ -135,8 +144,9 @@ class BranchCommands(StoryFront):
         place, session = self.gate.place(interaction), self._session(interaction)
         before = await self._segments(session)
         story = await session.finish()
-        told = f"**{line(story.title, 200)}** ends here: {line(story_about(story), 100)}."
-        told += "\n-# /story export gives you its text, /story resume takes it up again."
+        say = self._say(session)
+        told = say("ends", title=f"**{line(story.title, 200)}**", size=say.size(story.chars, story.turns))
+        told += f"\n-# {say('after_the_end')}"
         if story.mode == LAST_LINE:
             await self._reveal(interaction, session, story, told)
         else:
@@ -159,7 +169,7 @@ class BranchCommands(StoryFront):
         place, session = self.gate.place(interaction), self._session(interaction)
         found = await session.resume_story(story)
         turns = await session.tail(1)
-        lead = [f"**{line(found.title, 200)}**", "-# The story goes on; its last part was:"]
+        lead = [f"**{line(found.title, 200)}**", f"-# {self._say(session)('resumed')}"]
         text = "".join(turn.text for turn in turns)
         await self._post(session, place, lead, text, AFTER_MOVE, tries=True, begins=True)
 

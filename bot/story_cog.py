@@ -159,7 +159,7 @@ class StoryCog(BranchCommands, FileCommands, VoteCommands, TableCommands, PingRe
     # Buttons
 
     async def press(self, interaction: Interaction, verb: str, turn: int) -> None:
-        await self.gate.perform(interaction, VERBS[verb][0], lambda: self._pressed_once(interaction, verb, turn))
+        await self.gate.perform(interaction, VERBS[verb], lambda: self._pressed_once(interaction, verb, turn))
 
     async def _pressed_once(self, interaction: Interaction, verb: str, turn: int) -> None:
         if verb == "stop":
@@ -170,7 +170,7 @@ class StoryCog(BranchCommands, FileCommands, VoteCommands, TableCommands, PingRe
         if (session.channel, turn) in self._pressed:
             raise InputError(_TWICE)
         if story is None or (story.head or 0) != turn:
-            raise InputError(_OLD.format(command=VERBS[verb][0].removeprefix("story.")))
+            raise InputError(_OLD.format(command=VERBS[verb].removeprefix("story.")))
         self._pressed.add((session.channel, turn))
         works: dict[str, Callable[[Interaction], Awaitable[None]]] = {
             "continue": self._continue,
@@ -199,8 +199,9 @@ class StoryCog(BranchCommands, FileCommands, VoteCommands, TableCommands, PingRe
         self, interaction: Interaction, text: str, length: Length = "medium", style: str | None = None
     ) -> None:
         who = author(interaction)
-        sealed = await self._session(interaction).sealed()
-        lead = [f"-# {line(who.name, 60)} has added to the story:"] if sealed else quote(who.name, text)
+        session = self._session(interaction)
+        told = self._say(session)("added", name=line(who.name, 60))
+        lead = [f"-# {told}"] if await session.sealed() else quote(who.name, text)
         await self._write(interaction, lead, lambda session, sink: session.write(text, who, sink, length, style))
 
     async def _continue(self, interaction: Interaction, length: Length = "medium", style: str | None = None) -> None:
@@ -209,20 +210,22 @@ class StoryCog(BranchCommands, FileCommands, VoteCommands, TableCommands, PingRe
 
     async def _retry(self, interaction: Interaction, length: Length = "medium", style: str | None = None) -> None:
         who = author(interaction)
-        lead = [f"-# Another try, for {line(who.name, 60)}"]
-        await self._write(interaction, lead, lambda session, sink: session.retry(who, sink, length, style))
+        told = self._say(self._session(interaction))("another_try", name=line(who.name, 60))
+        await self._write(interaction, [f"-# {told}"], lambda session, sink: session.retry(who, sink, length, style))
 
     async def _undo(self, interaction: Interaction) -> None:
         place, session, who = self.gate.place(interaction), self._session(interaction), author(interaction)
         gone = await session.undo(who)
         words = line("".join(turn.text for turn in gone), 120)
-        await self._post(session, place, [f"-# {line(who.name, 60)} took back: {words}"], "", AFTER_MOVE)
+        told = self._say(session)("took_back", name=line(who.name, 60), words=words)
+        await self._post(session, place, [f"-# {told}"], "", AFTER_MOVE)
 
     async def _redo(self, interaction: Interaction) -> None:
         place, session, who = self.gate.place(interaction), self._session(interaction), author(interaction)
         turns = await session.redo(who)
-        lead = [f"-# {line(who.name, 60)} brought back:"]
-        await self._post(session, place, lead, "".join(turn.text for turn in turns), AFTER_MOVE, tries=True)
+        told = self._say(session)("brought_back", name=line(who.name, 60))
+        text = "".join(turn.text for turn in turns)
+        await self._post(session, place, [f"-# {told}"], text, AFTER_MOVE, tries=True)
 
     async def _stop(self, interaction: Interaction) -> None:
         if not self._session(interaction).stop():

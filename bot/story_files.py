@@ -13,7 +13,6 @@ from bot.manuscript import MAX_BROUGHT, MAX_TITLE
 from bot.output import line
 from bot.places import UNDELIVERED
 from bot.story_front import AFTER_MOVE, STORY, StoryFront
-from bot.wording import story_about
 
 MAX_BYTES = 4 * MAX_BROUGHT + 3  # of a file: four a character, and a mark at its beginning
 TAIL = 300  # characters of its end that are shown
@@ -47,10 +46,10 @@ class FileCommands(StoryFront):
         text = await _read(file)
         story = await session.bring(text, who, title=title, file=PurePath(file.filename).stem)
         end = "".join(turn.text for turn in await session.tail(TAIL))[-TAIL:].strip()
-        told = f"-# {line(who.name, 60)} brought {story_about(story)}; this is its end:"
-        await self._post(
-            session, place, [f"**{line(story.title, 200)}**", told], f"\u2026 {end}", AFTER_MOVE, begins=True
-        )
+        say = self._say(session)
+        told = say("brought", name=line(who.name, 60), size=say.size(story.chars, story.turns))
+        lead = [f"**{line(story.title, 200)}**", f"-# {told}"]
+        await self._post(session, place, lead, f"\u2026 {end}", AFTER_MOVE, begins=True)
 
 
 async def _read(file: discord.Attachment) -> str:

@@ -1,6 +1,7 @@
 """What the commands of /story share: how the story is written into its channel, and where its buttons stand."""
 
 import asyncio
+import functools
 import io
 import logging
 import time
@@ -14,6 +15,7 @@ from bot.gate import KNOWN_ERRORS, Gate, Interaction, group
 from bot.host_paths import without_paths
 from bot.next_line import parted, says_next, with_foot
 from bot.output import LIMIT, harmless, units
+from bot.phrases import Phrases
 from bot.places import NO_MENTIONS, UNDELIVERED, ChannelPlace, describe
 from bot.session import ChannelSession, Reply, Sink
 from bot.sharing import Standing
@@ -28,7 +30,6 @@ CONTROLS = "controls"  # a channel's setting: the message that has the buttons, 
 REMEMBERED = 20  # of these messages
 AFTER_REPLY = ("continue", "retry", "undo")
 AFTER_MOVE = ("continue", "undo", "redo")
-COVER = "-# Covered until the story is finished."
 UNKNOWN_MEMBER = 10007
 
 
@@ -39,6 +40,15 @@ class StoryFront:
 
     def _session(self, interaction: Interaction) -> ChannelSession:
         return self.gate.session(interaction)
+
+    def _say(self, session: ChannelSession) -> Phrases:
+        """The words for everybody in the session's channel, in its language."""
+        return Phrases.of(self.gate.services.dials.language(session.channel, session.guild))
+
+    def _streaming(self, session: ChannelSession, place: ChannelPlace, lead: Sequence[str]) -> MessageStream:
+        """For what is now to be written, with a button that stops it."""
+        say = self._say(session)
+        return MessageStream(place, lead, writing=functools.partial(stop_button, say), lost=session.stop, say=say)
 
     async def _write(
         self,
@@ -60,7 +70,7 @@ class StoryFront:
         run: Callable[[ChannelSession, Sink], Awaitable[Reply]],
     ) -> str | None:
         """The same, for whoever asked in whatever way; gives the notice for them."""
-        stream = MessageStream(place, lead, writing=stop_button, lost=session.stop)
+        stream = self._streaming(session, place, lead)
         with self.gate.writing(session):
             try:
                 await stream.queued(0, 0.0)
@@ -87,7 +97,7 @@ class StoryFront:
 
         `begins`: what stood before it in the channel is no part of this story.
         """
-        stream = MessageStream(place, lead)
+        stream = MessageStream(place, lead, say=self._say(session))
         await stream.finish(text)
         await self._crown(session, stream, verbs, tries=tries, begins=begins)
 
@@ -107,13 +117,14 @@ class StoryFront:
             return
         choice = await session.tries() if tries else None
         place = None if choice is None else (choice.number, len(choice.turns))
-        await self._enthrone(session, stream, controls(story.head or 0, *verbs, tries=place), begins=begins)
+        view = controls(story.head or 0, *verbs, tries=place, say=self._say(session))
+        await self._enthrone(session, stream, view, begins=begins)
 
     async def _enthrone(
         self, session: ChannelSession, stream: MessageStream, view: discord.ui.View, *, begins: bool = False
     ) -> None:
         """These buttons under a message that is now the story's end, and none any more under the one before."""
-        await stream.sign(says_next(await self._standing(session), time.time()))
+        await stream.sign(says_next(await self._standing(session), time.time(), self._say(session)))
         if stream.last is None:
             return
         before = await self._segments(session)
@@ -138,7 +149,8 @@ class StoryFront:
         old = self._message(session, message)
         try:
             if cover:
-                await old.edit(content=COVER, view=None, allowed_mentions=NO_MENTIONS)
+                covered = f"-# {self._say(session)('covered')}"
+                await old.edit(content=covered, view=None, allowed_mentions=NO_MENTIONS)
             else:
                 await old.edit(view=None)
         except UNDELIVERED as error:
@@ -190,7 +202,7 @@ class StoryFront:
 
     async def _restate(self, session: ChannelSession) -> str:
         """The line under the story's end says anew who is next; gives that line."""
-        foot = says_next(await self._standing(session), time.time())
+        foot = says_next(await self._standing(session), time.time(), self._say(session))
         segments = await self._segments(session)
         if not segments:
             return foot
@@ -207,7 +219,8 @@ class StoryFront:
             log.info("a line under a reply stays: %s", describe(error))
         # That message has gone, is full, or may be changed no more: another one says it.
         with suppress(PlaceLostError):
-            await self._post(session, self._place_of(session), ["-# The story goes on."], "", AFTER_MOVE)
+            lead = [f"-# {self._say(session)('goes_on')}"]
+            await self._post(session, self._place_of(session), lead, "", AFTER_MOVE)
         return foot
 
     async def _swap(self, interaction: Interaction, old: str, new: str, view: discord.ui.View) -> bool:

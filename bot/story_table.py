@@ -8,7 +8,6 @@ from discord import app_commands
 from bot.access import Role
 from bot.errors import InputError
 from bot.gate import KNOWN_ERRORS, Interaction, author, command
-from bot.modes import ABOUT
 from bot.output import line
 from bot.places import UNDELIVERED, describe
 from bot.session import ChannelSession
@@ -30,8 +29,9 @@ class TableCommands(StoryFront):
     async def mode(self, interaction: Interaction, mode: Mode, minutes: Minutes | None = None) -> None:
         place, session, who = self.gate.place(interaction), self._session(interaction), author(interaction)
         await session.set_mode(mode, minutes, who, keeps=await self._keeps(interaction))
-        lead = [f"-# From now on, as {line(who.name, 60)} wants it: {mode}, {ABOUT[mode]}."]
-        await self._post(session, place, lead, "", AFTER_MOVE)
+        say = self._say(session)
+        told = say("mode", name=line(who.name, 60), mode=say(f"mode_{mode.replace(' ', '_')}"))
+        await self._post(session, place, [f"-# {told}"], "", AFTER_MOVE)
 
     @command("story.join", "join", "Gives you a seat at the story's table, behind all others", STORY)
     async def join(self, interaction: Interaction) -> None:

@@ -20,11 +20,11 @@ from bot.access import Role
 from bot.errors import InputError
 from bot.gate import KNOWN_ERRORS, Interaction, author, command
 from bot.output import line
+from bot.phrases import ENGLISH, Phrases
 from bot.places import UNDELIVERED, describe
 from bot.session import ChannelSession
 from bot.story_front import AFTER_REPLY, STORY, StoryFront
-from bot.streaming import MessageStream
-from bot.views import STORY_COG, UNLOADED, stop_button
+from bot.views import STORY_COG, UNLOADED
 from memory import HeadMovedError
 
 log = logging.getLogger(__name__)
@@ -66,9 +66,9 @@ class VoteButton(
 ):
     """Votes for a choice of a vote, or counts (choice 0); all that a vote needs is in it."""
 
-    def __init__(self, first: int, asker: int, of: int, choice: int, count: int = 0) -> None:
+    def __init__(self, first: int, asker: int, of: int, choice: int, count: int = 0, say: Phrases = ENGLISH) -> None:
         self.first, self.asker, self.of, self.choice = first, asker, of, choice
-        label = "Count now" if choice == 0 else f"{choice} ({count})" if count else str(choice)
+        label = say("count_now") if choice == 0 else f"{choice} ({count})" if count else str(choice)
         style = discord.ButtonStyle.primary if choice else discord.ButtonStyle.secondary
         super().__init__(
             discord.ui.Button(label=label, style=style, custom_id=f"miniature:vote:{first}:{asker}:{of}:{choice}")
@@ -88,11 +88,11 @@ class VoteButton(
             await cast("Votes", cog).voted(interaction, self.first, self.asker, self.of, self.choice)
 
 
-def ballot(vote: Vote) -> discord.ui.View:
+def ballot(vote: Vote, say: Phrases = ENGLISH) -> discord.ui.View:
     view = discord.ui.View(timeout=None)
     for choice, count in enumerate(vote.counts, start=1):
-        view.add_item(VoteButton(vote.first, vote.asker, vote.choices, choice, count))
-    return view.add_item(VoteButton(vote.first, vote.asker, vote.choices, 0))
+        view.add_item(VoteButton(vote.first, vote.asker, vote.choices, choice, count, say))
+    return view.add_item(VoteButton(vote.first, vote.asker, vote.choices, 0, say=say))
 
 
 class VoteCommands(StoryFront):
@@ -103,8 +103,8 @@ class VoteCommands(StoryFront):
     async def vote(self, interaction: Interaction, seconds: app_commands.Range[int, 5, 3600] = SECONDS) -> None:
         place, session, who = self.gate.place(interaction), self._session(interaction), author(interaction)
         await self._standing(session, asking=who.id)
-        lead = [f"-# {line(who.name, 60)} asks how it goes on; the vote is open for {seconds} s."]
-        stream = MessageStream(place, lead, writing=stop_button, lost=session.stop)
+        told = self._say(session)("vote", name=line(who.name, 60), seconds=seconds)
+        stream = self._streaming(session, place, [f"-# {told}"])
         with self.gate.writing(session):
             try:
                 await stream.queued(0, 0.0)
@@ -114,7 +114,7 @@ class VoteCommands(StoryFront):
                 raise
         vote = Vote(session, turns[0].id, len(turns), who.id)
         self._open(vote, seconds)
-        await self._enthrone(session, stream, ballot(vote))
+        await self._enthrone(session, stream, ballot(vote, self._say(session)))
 
     async def voted(self, interaction: Interaction, first: int, asker: int, choices: int, choice: int) -> None:
         """A button of a vote was pressed."""
@@ -138,7 +138,7 @@ class VoteCommands(StoryFront):
             return
         vote.cast[interaction.user.id] = choice
         try:
-            await interaction.edit_original_response(view=ballot(vote))
+            await interaction.edit_original_response(view=ballot(vote, self._say(session)))
         except UNDELIVERED as error:
             log.info("a ballot was not updated: %s", describe(error))
 
@@ -168,9 +168,11 @@ class VoteCommands(StoryFront):
             tries = await vote.session.choose(vote.first, vote.winner)
         except HeadMovedError as error:
             raise InputError(_OVER) from error
-        counted = ", ".join(f"{choice} has {count}" for choice, count in enumerate(vote.counts, start=1))
-        lead = [f"-# The votes: {counted}." if vote.cast else "-# Nobody voted, so the first way it is."]
-        await self._post(vote.session, self._place_of(vote.session), lead, tries.turn.text, AFTER_REPLY, tries=True)
+        say, counts = self._say(vote.session), enumerate(vote.counts, start=1)
+        counted = ", ".join(say("votes_of", choice=choice, count=count) for choice, count in counts)
+        told = say("votes", counts=counted) if vote.cast else say("no_votes")
+        place = self._place_of(vote.session)
+        await self._post(vote.session, place, [f"-# {told}"], tries.turn.text, AFTER_REPLY, tries=True)
 
     def _end_votes(self) -> None:
         """When the cog goes; the tries stay."""

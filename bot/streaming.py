@@ -10,6 +10,7 @@ import discord
 
 from bot.errors import BotError, HeldBackError
 from bot.output import LIMIT, story_messages, units
+from bot.phrases import ENGLISH, Phrases
 from bot.places import (
     INVALID_TOKEN,
     TOO_OLD,
@@ -31,7 +32,6 @@ FIRST_PAUSE = 0.25  # before the first message: what fails at once, or comes at 
 _REPLACEABLE = {UNKNOWN_MESSAGE, TOO_OLD, INVALID_TOKEN, UNKNOWN_WEBHOOK}
 _LOST = "I can no longer write here, so this was not kept in the story."
 _UNTAKEN = "Discord did not take what I wrote, so it was not kept in the story: try again in a minute."
-_NOTHING = "-# Nothing came to mind. Try again, or add a sentence."
 
 
 class PlaceLostError(BotError):
@@ -41,10 +41,11 @@ class PlaceLostError(BotError):
 class MessageStream:
     """A `Sink` that keeps messages as the session wants them, by as few edits as the platform's limits ask for.
 
-    `lead` stands above the reply. `writing` (a stop button) is under the last message until `finish`. `lost` is
-    called once when the place is gone, so that nobody goes on writing for nothing. Until the first piece of text is
-    there the place shows that the bot is typing. Edits come as often as the limits let them, every `interval` seconds
-    where those are not known; one that took long, as it does when it had to wait, makes the following ones rarer.
+    `lead` stands above the reply; `say` has the words around it. `writing` (a stop button) is under the last message
+    until `finish`. `lost` is called once when the place is gone, so that nobody goes on writing for nothing. Until the
+    first piece of text is there the place shows that the bot is typing. Edits come as often as the limits let them,
+    every `interval` seconds where those are not known; one that took long, as it does when it had to wait, makes the
+    following ones rarer.
     """
 
     def __init__(
@@ -55,9 +56,10 @@ class MessageStream:
         writing: Callable[[], discord.ui.View] | None = None,
         lost: Callable[[], object] | None = None,
         interval: float = INTERVAL,
+        say: Phrases = ENGLISH,
     ) -> None:
         self._place, self._lead, self._writing, self._lost = place, list(lead), writing, lost
-        self._interval = interval
+        self._interval, self._say = interval, say
         self._status, self._text = "", ""
         self._posted: list[Posted] = []
         self._shown: list[tuple[str, bool]] = []
@@ -71,9 +73,9 @@ class MessageStream:
     # The sink
 
     async def queued(self, position: int, expected_wait: float) -> None:
-        self._status = "Writing…"
+        self._status = self._say("writing")
         if position:
-            self._status = f"In the queue: place {position}, about {max(1, round(expected_wait))} s"
+            self._status = self._say("queued", place=position, seconds=max(1, round(expected_wait)))
             self._stop_typing()
         elif self._typing_task is None and not self._hurry.is_set():
             self._typing_task = asyncio.create_task(self._type())
@@ -194,7 +196,7 @@ class MessageStream:
     def _messages(self) -> list[str]:
         messages = story_messages(self._lead, self._text)
         if self._text.strip() or not self._status:
-            return messages or [_NOTHING]
+            return messages or [f"-# {self._say('nothing')}"]
         status = "-# " + self._status
         if messages and units(messages[-1]) + len(status) < LIMIT:
             return [*messages[:-1], messages[-1] + "\n" + status]

@@ -7,19 +7,20 @@ from typing import Any, Protocol, Self, cast
 import discord
 
 from bot.gate import Interaction
+from bot.phrases import ENGLISH, Phrases
 from bot.session import MAX_LESSON
 
 STORY_COG, MEMORY_COG = "StoryCog", "MemoryCog"
-VERBS = {  # on a button: the action it needs, its label
-    "continue": ("story.continue", "Continue"),
-    "retry": ("story.retry", "Retry"),
-    "undo": ("story.undo", "Undo"),
-    "redo": ("story.redo", "Redo"),
-    "earlier": ("story.pick", "\u25c0"),
-    "later": ("story.pick", "\u25b6"),
-    "stop": ("story.stop", "Stop"),
+VERBS = {  # on a button: the action it needs
+    "continue": "story.continue",
+    "retry": "story.retry",
+    "undo": "story.undo",
+    "redo": "story.redo",
+    "earlier": "story.pick",
+    "later": "story.pick",
+    "stop": "story.stop",
 }
-ARROWS = ("earlier", "later")
+ARROWS = {"earlier": "\u25c0", "later": "\u25b6"}
 _STYLES = {"continue": discord.ButtonStyle.primary, "stop": discord.ButtonStyle.danger}
 UNLOADED = "I do not tell stories at the moment."
 CONSENT = "In this channel alone; stored with my name until /teach forget or /memory reset."
@@ -45,13 +46,12 @@ class StoryButton(
 ):
     """`turn` is the story's head that the button was made for."""
 
-    def __init__(self, verb: str, turn: int, *, disabled: bool = False) -> None:
+    def __init__(self, verb: str, turn: int, *, disabled: bool = False, say: Phrases = ENGLISH) -> None:
         self.verb, self.turn = verb, turn
         style = _STYLES.get(verb, discord.ButtonStyle.secondary)
         id_, row = f"miniature:{verb}:{turn}", 1 if verb in ARROWS else 0
-        super().__init__(
-            discord.ui.Button(label=VERBS[verb][1], style=style, custom_id=id_, disabled=disabled), row=row
-        )
+        label = ARROWS.get(verb) or say(verb)
+        super().__init__(discord.ui.Button(label=label, style=style, custom_id=id_, disabled=disabled), row=row)
 
     @classmethod
     async def from_custom_id(
@@ -67,23 +67,23 @@ class StoryButton(
             await cast("Presses", cog).press(interaction, self.verb, self.turn)
 
 
-def controls(turn: int, *verbs: str, tries: tuple[int, int] | None = None) -> discord.ui.View:
+def controls(turn: int, *verbs: str, tries: tuple[int, int] | None = None, say: Phrases = ENGLISH) -> discord.ui.View:
     """Buttons for the story as it stands at that head; `tries`: which one of how many is shown."""
     view = discord.ui.View(timeout=None)
     for verb in verbs:
-        view.add_item(StoryButton(verb, turn))
+        view.add_item(StoryButton(verb, turn, say=say))
     if tries is not None and tries[1] > 1:
         number, count = tries
         view.add_item(StoryButton("earlier", turn, disabled=number == 1))
-        place = f"{number} of {count}"
+        place = say("place", number=number, count=count)
         view.add_item(discord.ui.Button(label=place, custom_id="miniature:tries", disabled=True, row=1))
         view.add_item(StoryButton("later", turn, disabled=number == count))
     view.stop()  # its buttons find us by what they say: discord.py, or a host, need not keep each message's
     return view
 
 
-def stop_button() -> discord.ui.View:
-    return controls(0, "stop")
+def stop_button(say: Phrases = ENGLISH) -> discord.ui.View:
+    return controls(0, "stop", say=say)
 
 
 class ResetButton(

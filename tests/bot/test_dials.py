@@ -96,3 +96,21 @@ def test_whatever_is_typed_gives_a_value_that_the_engine_takes(text: str, name: 
     except InputError:
         return
     SamplingParams(**{"max_new_tokens" if name == "length" else name: value})  # type: ignore[arg-type]
+
+
+async def test_the_language_of_a_channel_is_its_own_or_its_servers(services: Services) -> None:
+    dials = services.dials
+    assert dials.language(HERE, GUILD) == "English"
+    assert await dials.set(SERVER, "language", " german", ANN) == "German"
+    await dials.preset(CHANNEL, "default", ANN)
+    assert dials.language(HERE, GUILD) == "German", "presets know nothing of it"
+    assert dials.language(HERE, None) == "English"
+    await dials.set(CHANNEL, "language", "Japanese", ANN)
+    assert (dials.language(HERE, GUILD), dials.language(HERE + 1, GUILD)) == ("Japanese", "German")
+    with pytest.raises(InputError, match="English, German, Spanish, French, Japanese or Portuguese: choose one"):
+        await dials.set(CHANNEL, "language", "Klingon", ANN)
+    again = Dials(services.store, services.settings)
+    await again.load()
+    assert again.language(HERE, GUILD) == "Japanese"
+    await dials.clear(CHANNEL, ANN)
+    assert dials.language(HERE, GUILD) == "German"

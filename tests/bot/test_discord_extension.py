@@ -52,7 +52,7 @@ def every_command(bot: commands.Bot) -> list[app_commands.Command[Any, ..., Any]
 
 async def test_every_command_and_button_has_its_action(bot: commands.Bot) -> None:
     actions = {found.qualified_name: found.extras["action"] for found in every_command(bot)}
-    actions |= {f"button {verb}": action for verb, (action, _) in VERBS.items()}
+    actions |= {f"button {verb}": action for verb, action in VERBS.items()}
     assert set(actions.values()) == set(ACTIONS), "no action without a way to do it, no way without an action"
     assert bot.tree.get_commands(type=discord.AppCommandType.message) == []
     assert bot.tree.get_commands(type=discord.AppCommandType.user) == []
@@ -77,7 +77,7 @@ async def test_a_command_asks_the_gate_before_it_does_anything(bot: commands.Bot
     await memory.confirmed(None, 1)
     assert asked == ["memory.reset"]
     story: Any = bot.get_cog(STORY_COG)
-    for verb, (action, _) in VERBS.items():
+    for verb, action in VERBS.items():
         asked.clear()
         await story.press(None, verb, 1)
         assert asked == [action]

@@ -10,6 +10,7 @@ import pytest
 
 from bot.output import LIMIT, units
 from bot.pace import FASTEST, Budget, pause
+from bot.phrases import Phrases
 from bot.places import TOO_OLD, UNKNOWN_MESSAGE
 from bot.streaming import MessageStream, PlaceLostError
 
@@ -230,6 +231,16 @@ async def test_typing_is_shown_until_there_is_text(channel: FakeChannel, failing
     await stream.finish("The fox ran.")
     assert channel.texts == ["> **Anna**\n> Hello.\nThe fox ran."]
     assert channel.typed == 1
+
+
+async def test_the_lines_around_a_reply_are_in_the_channels_language(channel: FakeChannel) -> None:
+    stream = stream_to(channel, say=Phrases.of("German"))
+    await stream.queued(2, 4.6)
+    await channel.until(lambda: channel.texts == ["-# In der Warteschlange: Platz 2, etwa 5 s"])
+    await stream.queued(0, 0.0)
+    await channel.until(lambda: channel.texts == ["-# Schreibt…"])
+    await stream.finish("")
+    assert channel.texts == ["-# Mir ist nichts eingefallen. Versucht es noch einmal, oder fügt einen Satz hinzu."]
 
 
 async def test_typing_comes_again_when_a_message_hid_it(channel: FakeChannel) -> None:

@@ -24,7 +24,7 @@ WORD = "dax"
 NO, YES = "\N{EN DASH}", "yes"  # cells of the table in CONTRIBUTING.md
 IN_SERVERS_ONLY = "access"
 PRESSED = "A message of before."
-ACTION_OF = {verb: action for verb, (action, _) in VERBS.items()} | {
+ACTION_OF = dict(VERBS) | {
     "vote": "story.vote", "reset": "memory.reset", "delete-me": "privacy.delete",
 }  # fmt: skip
 """What a press needs, by the first word of the button's custom_id. A button of a new kind has to be named here."""
