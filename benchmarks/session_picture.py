@@ -2,7 +2,7 @@
 
 Runs the real bot, `python -m bot`, against the loopback Discord of the tests, lets two members write, teach and turn
 tries over, and writes the channel's messages, word for word as the bot sent them, into one page. The look is our own.
-The picture: chromium --headless --window-size=900,1010 --screenshot=docs/session.png session.html
+The picture: chromium --headless --window-size=900,860 --screenshot=docs/session.png session.html
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ async def play(server: DiscordServer) -> list[str]:
 
     ada.command("story start", title=TITLE, premise=PREMISE)
     begun = await told(server, None)
-    ben.command("story continue", length="short")
+    ben.command("story continue")
     first = await told(server, begun)
     teachers = server.guild.add_role("teachers")
     await owner.command("teach switch", state="on").answer()
