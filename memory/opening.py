@@ -14,7 +14,7 @@ from typing import TypeVar
 from memory import data_keys
 from memory.cipher import Cipher
 from memory.errors import DatabaseInUseError, DatabaseTooNewError, DatabaseUnavailableError, damaged, from_sqlite
-from memory.key_file import key_for
+from memory.key_file import key_for, put_in_place
 from memory.migrations import APPLICATION_ID, MIGRATIONS, Migration, migrate, user_version
 from memory.transaction import Connection
 
@@ -143,23 +143,13 @@ async def _build(path: Path, key: bytes, migrations: Sequence[Migration], now: f
 
     await _or_close(connection, fill)
     await connection.close()
-    _publish(unfinished, path)
+    put_in_place(unfinished, path)
 
 
 def _create(unfinished: Path) -> None:
     for suffix in ("", "-journal", "-wal", "-shm"):
         unfinished.with_name(unfinished.name + suffix).unlink(missing_ok=True)
     os.close(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-
-
-def _publish(unfinished: Path, path: Path) -> None:
-    unfinished.rename(path)
-    if sys.platform != "win32":
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def _check_header(path: Path) -> None:
