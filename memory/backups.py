@@ -51,9 +51,9 @@ class Backups:
         async with self._lock:
             file = self._store.file
             folder = folder_of(file)
-            path = folder / f"{file.stem}-{datetime.fromtimestamp(self._now(), UTC):{_NAME}}{file.suffix}"
             try:
                 await asyncio.to_thread(folder.mkdir, mode=0o700, exist_ok=True)
+                path = _free(file, self._now())
                 await asyncio.to_thread(_clear, folder)
                 await self._store.back_up(path)
                 for old in backups_of(file)[self._kept :]:
@@ -82,6 +82,16 @@ class Backups:
             except StoreError as error:
                 log.warning("the backup %s may still hold somebody who was removed: %s", path, error)
                 raise
+
+
+def _free(database: Path, moment: float) -> Path:
+    """A name of this second, or of the first one behind it that no backup has."""
+    while True:
+        stamp = datetime.fromtimestamp(moment, UTC)
+        path = folder_of(database) / f"{database.stem}-{stamp:{_NAME}}{database.suffix}"
+        if not path.exists():
+            return path
+        moment += 1
 
 
 def _clear(folder: Path) -> None:
