@@ -6,7 +6,7 @@ import html
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 BUILT_IN = tomllib.loads(Path(__file__).with_name("rules.toml").read_text(encoding="utf-8"))
@@ -23,9 +23,15 @@ _READ_AS: dict[str, str] = {
     for case in (sign, sign.lower(), sign.upper())
 } | _LEET
 _BEFORE_FOLDING = str.maketrans("\u03f2\u03f9\u017f", "ccs")  # folding would make another letter of them
-_INNER_LEET = {"!": "i", "|": "i", "+": "t"}  # only between letters: at the end of a word they are punctuation
+_INNER_LEET = {
+    "!": "i",
+    "\u00a1": "i",
+    "|": "i",
+    "+": "t",
+}  # only between letters: at the end of a word they are punctuation
 _DRAWN = {"()": "o", "[]": "o", "|_|": "u", "|<": "k", "/\\": "a", "\\/": "v", "><": "x"}  # letters made of signs
-MASKS = "*#\u2022\u25cf\u2217"  # a letter that was left out
+MASK = "*"  # a letter that was left out
+_MASKS = "*#\u2022\u25cf\u2217"  # signs that are hardly put to another use inside a word
 
 # "LATIN SMALL LETTER O WITH STROKE", "LATIN LETTER SMALL CAPITAL R", "NEGATIVE SQUARED LATIN CAPITAL LETTER A"
 _NAME_OF_LETTER = re.compile(r"(?:LATIN\b.*|REGIONAL INDICATOR SYMBOL )LETTER (?:[A-Z]+ )*?([A-Z])(?: WITH .*| BAR)?$")
@@ -57,22 +63,27 @@ _LETTERS = _Letters()
 _HYPHENATED = re.compile(r"(?<=[^\W_])[-\u2010\u00ad][^\S\n]*\n\s*(?=[^\W_])")  # at the end of a line
 _DRAWN_LETTER = re.compile("|".join(f"(?<=[^\\W_]){re.escape(s)}|{re.escape(s)}(?=[^\\W_])" for s in _DRAWN))
 _DOTS = re.compile(r"\.{2,}|-{2,}")
-_INNER = re.compile(r"[!|+](?<=[^\W_].)(?=[^\W_])")
+_INNER = re.compile(r"[!\u00a1|+](?<=[^\W_].)(?=[^\W_])")
 _APOSTROPHE = re.compile(r"['\u2019\u02bc`](?<=\w.)(?=\w)")
 _MARKS = re.compile(r"<[^<>]{1,80}>|!?\[(?=[^\[\]]{1,80}\]\()|\]\([^()]{0,200}\)")  # of HTML, of links in Markdown
-_ODD = re.compile(  # begins with the signs that it can stand at, which is how it is quick
-    rf"[A-Z\d{re.escape(MASKS)}](?:(?<=[a-z][A-Z])|(?<=[^\W\d_]\d)|(?<=\d)(?=[^\W\d_])|(?<=[^\W_][{re.escape(MASKS)}]))"
-)
+_EMOJI = re.compile(r"<a?:(\w+):\d+>")  # of a server of Discord
+_ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))|%([0-9a-fA-F]{2})")
+_ODD = re.compile(
+    r"[A-Z\d](?:(?<=[a-z][A-Z])|(?<=[^\W\d_]\d)|(?<=\d)(?=[^\W\d_]))"
+)  # quick: begins with what it stands at
+_COVERED = re.compile(r"[\W_](?<=[^\W_][^\s'\u2019])[\ufe0e\ufe0f]?(?=[^\W_])")  # one sign between two letters
 _AROUND = 48  # characters before and behind an odd word that are read with it, for terms of several words
 _HUMPS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _EDGE_DIGITS = re.compile(r"(?<![^\W_])\d+(?=[^\W\d_])|(?<=[^\W\d_])\d+(?![^\W_])")
-_TOKEN = re.compile(rf"[^\W_](?:[^\W_]|[{re.escape(MASKS)}])*")
+_TOKEN = re.compile(rf"[^\W_](?:[^\W_]|[{re.escape(MASK)}])*")
 
 
 def normalize(text: str) -> str:
     """The text as it is compared; its length may differ."""
     if "&" in text:
         text = html.unescape(text)
+    if "%" in text or "\\" in text:
+        text = _ESCAPED.sub(lambda found: chr(int(found[1] or found[2] or found[3], 16)), text)
     if "\n" in text:
         text = _HYPHENATED.sub("", text)
     if not text.isascii():
@@ -86,43 +97,57 @@ def normalize(text: str) -> str:
 
 
 def unmarked(text: str) -> str | None:
-    """The text without tags and the targets of links, normalised; None where it has none."""
-    if "<" not in text and "](" not in text and "&" not in text:
+    """The text without tags, the targets of links and "@", an emoji as its name, normalised; None where it has none."""
+    if not any(mark in text for mark in ("<", "](", "&", "@")):
         return None
-    bare = _MARKS.sub("", html.unescape(text))
+    bare = _MARKS.sub("", _EMOJI.sub(r"\1", html.unescape(text))).replace("@", " ")
     return None if bare == text else normalize(bare)
 
 
 def other_readings(text: str) -> Iterator[tuple[int, str]]:
     """What stands around a word that can be read in another way too, with its offset: the text normalised, with the
     word in parts where capitals stand inside (`oneTwo`), and without digits at its ends (`one99`)."""
-    for begin, stretch in _odd_stretches(text):
+    for begin, stretch in _stretches(text, _ODD):
         yield begin, normalize(_HUMPS.sub(" ", stretch))
         yield begin, normalize(_EDGE_DIGITS.sub("", stretch))
 
 
-def masked(text: str) -> Iterator[tuple[int, list[str]]]:
-    """The words around one in which letters are left out (`w*rd`), normalised but for these, with their offset. Of
-    each word at least half of the letters can be seen."""
-    for begin, stretch in _odd_stretches(text):
-        tokens = [_with_masks(found.group()) for found in _TOKEN.finditer(stretch)]
-        if any(sign in token for token in tokens for sign in MASKS):
-            yield begin, tokens
+def masked(text: str, may_be: Callable[[str], bool]) -> Iterator[tuple[int, list[str]]]:
+    """The words around one in which letters are left out (`w*rd`, `w-rd`), normalised but for these, with their offset,
+    which is about right. Of each word at least half of the letters can be seen; `may_be` tells whether one is worth it.
+    """
+    covered, past = text, 0
+    for sign in _MASKS:
+        covered = covered.replace(sign, MASK)
+    covered = _COVERED.sub(MASK, covered)
+    for chunk in covered.split():
+        if MASK not in chunk or (at := covered.find(chunk, past)) < 0:
+            continue  # most words; or read already, with one before it
+        past = at + len(chunk)
+        if any(may_be(_with_masks(found.group())) for found in _TOKEN.finditer(chunk)):
+            begin, past = _around(covered, at, past)
+            yield begin, [_with_masks(each.group()) for each in _TOKEN.finditer(covered[begin:past])]
 
 
 def _with_masks(token: str) -> str:
-    hidden = sum(sign in MASKS for sign in token)
+    hidden = token.count(MASK)
     if hidden * 2 > len(token):
         return ""
-    return "".join(sign if sign in MASKS else normalize(sign) for sign in token) if hidden else normalize(token)
+    return "".join(sign if sign == MASK else normalize(sign) for sign in token) if hidden else normalize(token)
 
 
-def _odd_stretches(text: str) -> Iterator[tuple[int, str]]:
+def _stretches(text: str, odd: re.Pattern[str]) -> Iterator[tuple[int, str]]:
+    """What stands around each place that is odd, whole words, with its offset; near ones together."""
     at = 0
-    while found := _ODD.search(text, at):
-        begin = max(text.rfind(" ", 0, max(found.start() - _AROUND, 0)) + 1, 0)
-        end = found.end() + _AROUND
-        while (more := _ODD.search(text, at := found.end(), end)) is not None:
-            found, end = more, more.end() + _AROUND
-        end = text.find(" ", end)
-        yield begin, text[begin : end if end >= 0 else len(text)]
+    while found := odd.search(text, at):
+        first = last = found
+        while (more := odd.search(text, at := last.end(), last.end() + _AROUND)) is not None:
+            last = more
+        begin, end = _around(text, first.start(), last.end())
+        yield begin, text[begin:end]
+
+
+def _around(text: str, first: int, last: int) -> tuple[int, int]:
+    """From and to where whole words stand around these places."""
+    begin, end = text.rfind(" ", 0, max(first - _AROUND, 0)) + 1, text.find(" ", last + _AROUND)
+    return begin, end if end >= 0 else len(text)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from bot.folding import MASKS, masked, normalize, other_readings, unmarked
+from bot.folding import MASK, masked, normalize, other_readings, unmarked
 
 MAX_TERM = 64  # characters; no term is longer
 LONG = 6  # letters of the shortest term that is met where a word of one letter ("a", "i") would be a part of it
@@ -54,6 +54,9 @@ class Vocabulary:
         # Most words of a text are among the few thousand that everybody uses.
         self._of_word = lru_cache(maxsize=CACHED)(self._of_new_word)
         self._in_phrases = frozenset(w for found in self._phrases.values() for words, _ in found for w in words)
+        self._by_length: dict[int, list[str]] = {}
+        for word in {*self._words, *self._beginnings, *self._in_phrases}:
+            self._by_length.setdefault(len(word), []).append(word)
 
     def _add(self, term: str, key: str) -> None:
         plain = normalize(term.rstrip("*"))
@@ -90,7 +93,7 @@ class Vocabulary:
         for offset, reading in other_readings(text):
             at = round(words * offset / len(text))
             found += (Met(met.list, at) for met in self._in(reading))
-        for offset, tokens in masked(text):
+        for offset, tokens in masked(text, self._may_hide):
             at = round(words * offset / len(text))
             found += (Met(key, at) for key in self._behind_masks(tokens))
         return found
@@ -115,15 +118,23 @@ class Vocabulary:
                 for key in self._of_word("".join(parts)):  # w-o-r-d, wo.rd
                     yield Met(key, len(words))
             words += parts
+        before = ""
         for at, word in enumerate(words):
             for key in self._of_word(word):
                 yield Met(key, at)
+            if LONG <= len(before) + len(word) <= self._longest:  # "wor drd"
+                both = before + word
+                yield from (Met(key, at) for key in self._words.get(both) or self._beginnings.get(both) or ())
+            before = word
             yield from _phrases_at(self._phrases, words, at)
             if _is_drawn_out(word):
                 first = max(at - _PARTS, 0)
                 thin = [_squeeze(each) for each in words[first : at + _PARTS + 1]]
                 for start in range(at - first + 1):
                     yield from (Met(met.list, at) for met in _phrases_at(self._squeezed_phrases, thin, start))
+        if (others := [self._other_phrase_word(word) for word in words]) != words:
+            for at in range(len(others)):
+                yield from _phrases_at(self._phrases, others, at)
         yield from self._spelled(words)
         yield from self._pieced(words)
         if self._unspaced:
@@ -139,11 +150,19 @@ class Vocabulary:
         if _is_drawn_out(word):
             thin = _squeeze(word)
             return self._squeezed.get(thin) or self._squeezed.get(thin.removesuffix("s")) or ()
-        return ()
+        return self._words.get(_other_letters(word), ())
+
+    def _other_phrase_word(self, word: str) -> str:
+        other = _other_letters(word)
+        return other if other in self._in_phrases else word
+
+    def _may_hide(self, token: str) -> bool:
+        """Whether a word with letters left out may be a term, or a word of one."""
+        return any(_may_be(token, word) for word in self._by_length.get(len(token), ()))
 
     def _behind_masks(self, tokens: list[str]) -> Iterator[str]:
         """The lists of what these words may be, of which some have letters left out."""
-        hidden = [any(sign in token for sign in MASKS) for token in tokens]
+        hidden = [MASK in token for token in tokens]
         longest = max((len(words) for phrases in self._phrases.values() for words, _ in phrases), default=1)
         for at, token in enumerate(tokens):
             if not any(hidden[at : at + longest]):
@@ -199,8 +218,13 @@ def _squeeze(word: str) -> str:
     return _TWICE.sub(r"\1", word)
 
 
+def _other_letters(word: str) -> str:
+    """With the letters that two others look like."""
+    return word.replace("rn", "m").replace("vv", "w")
+
+
 def _may_be(token: str, term: str) -> bool:
-    return len(token) == len(term) and all(a == b or a in MASKS for a, b in zip(token, term, strict=True))
+    return len(token) == len(term) and all(a in (b, MASK) for a, b in zip(token, term, strict=True))
 
 
 def _phrases_at(phrases: Mapping[str, list[tuple[tuple[str, ...], str]]], words: list[str], at: int) -> Iterator[Met]:

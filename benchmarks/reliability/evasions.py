@@ -73,8 +73,10 @@ def _mixed(term: str) -> str:
     return "".join(other[i] if i % 2 else sign for i, sign in enumerate(term))
 
 
-def _masked(term: str) -> str:
-    return " ".join(f"{word[:2]}*{word[3:]}" for word in term.split())
+def _masked_by(sign: str) -> Form:
+    """A sign in place of each word's third letter; at the end of a word most would be punctuation."""
+    third = {"*": 2}.get(sign, 3)
+    return lambda term: " ".join(f"{word[:2]}{sign}{word[3:]}" if len(word) > third else word for word in term.split())
 
 
 def _stacked(term: str) -> str:
@@ -122,7 +124,13 @@ FORMS: Mapping[str, Form] = {
     "leet": _signs(_LEET),
     "leet signs": _signs(_SIGNS),
     "digits behind": lambda term: " ".join(f"{word}99" for word in term.split()),
-    "left out letters": _masked,
+    "left out letters": _masked_by("*"),
+    "question marks for letters": _masked_by("?"),
+    "hyphens for letters": _masked_by("-"),
+    "hearts for letters": _masked_by("\u2665"),
+    "underscores for letters": _masked_by("_"),
+    "inverted exclamation marks": _signs({"i": "\u00a1"}),
+    "two letters for one": lambda term: term.replace("m", "rn").replace("w", "vv"),
     # What shows nothing
     "zero-width spaces": _between("\u200b"),
     "zero-width joiners": _between("\u200d"),
@@ -154,6 +162,8 @@ FORMS: Mapping[str, Form] = {
     "each letter in quotes": _between("'"),
     "first letter apart": lambda term: f"{term[0]} {term[1:]}",
     "last letter apart": lambda term: f"{term[:-1]} {term[-1]}",
+    "in two": _inside(" "),
+    "in two, each in quotes": _inside('" "'),
     "in short pieces": lambda term: " ".join(
         word[at : at + 2] for word in term.split() for at in range(0, len(word), 2)
     ),
@@ -171,6 +181,10 @@ FORMS: Mapping[str, Form] = {
     "tags inside": _inside("<b class='x'>", "</b>"),
     "a link inside": _inside("[", "](https://a.example/x)"),
     "a comment inside": _inside("<!-- x -->"),
+    "an emoji's name inside": _inside("<:", ":12>"),
+    "an address inside": lambda term: f"somebody@{term.replace(' ', '-')}.example",
+    "percent signs": _entities("%{0:02x}"),
+    "escapes": _entities("\\u{0:04x}"),
     "decimal entities": _entities("&#{0};"),
     "hexadecimal entities": _entities("&#x{0:x};"),
     "soft hyphen entities": _between("&shy;"),
