@@ -10,21 +10,36 @@ import os
 import sys
 from collections.abc import Sequence
 
-from bot.errors import BotError
+from bot.errors import BotError, StartError
 from bot.logs import configure, log_file
 from config.settings import APP, Settings, SettingsError, load_settings
-from engine.errors import EngineError
-from memory.errors import StoreError
+from engine.errors import EngineError, TokenizerError, WeightsError
+from memory.errors import (
+    DatabaseDamagedError,
+    DatabaseForbiddenError,
+    DatabaseTooNewError,
+    KeyUnusableError,
+    MigrationError,
+    StoreError,
+)
 
 USAGE = """\
 Without MINIATURE_DISCORD_TOKEN a story is written here, in the terminal: type its first sentence, or /help.
 With it, the bot goes online on Discord. Settings come from MINIATURE_… variables and a .env file."""
 
+EX_CONFIG = 78  # deploy/ tells systemd not to start it anew
+LASTING = (
+    StartError, WeightsError, TokenizerError, DatabaseDamagedError, DatabaseForbiddenError, DatabaseTooNewError,
+    KeyUnusableError, MigrationError,
+)  # fmt: skip
+
 log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 at a normal end, 1 where the process cannot start or fails, 2 where a setting or option is wrong."""
+    """The exit code: 0 at a normal end, 1 where the process fails and another start may mend it, 2 for an option that
+    there is not, and 78 (`EX_CONFIG` of sysexits(3)) for what stays as it is until somebody mends it: a setting, the
+    token, a right, weights, a database."""
     parser = argparse.ArgumentParser(
         prog="python -m bot", description=USAGE, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -33,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings()
     except SettingsError as error:
-        return _fail(str(error), 2)
+        return _fail(str(error), EX_CONFIG)
     # Read by torch when it is imported. One thread serves small models best: more of them wait for each other, and on
     # a host whose cores are shared that made teaching fifty times slower.
     os.environ["OMP_NUM_THREADS"] = str(settings.threads)
@@ -42,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return asyncio.run(_run(settings))
     except (BotError, EngineError, StoreError) as error:
         log.info("ended: %s", error)
-        return _fail(str(error), 1)
+        return _fail(str(error), EX_CONFIG if isinstance(error, LASTING) else 1)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # whoever read our output has seen enough

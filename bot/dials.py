@@ -3,6 +3,7 @@ of it holds."""
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import defaultdict
 from collections.abc import Mapping
@@ -258,17 +259,16 @@ class Dials:
         await self._put(place, dict.fromkeys([*self.known, PRESET]), actor, "settings.clear", "")
 
     async def _put(self, place: str, changes: Mapping[str, str | None], actor: Author, action: str, what: str) -> None:
-        chosen = self._chosen[place]
-        for key, value in changes.items():
-            if value == chosen.get(key):
-                continue
-            await self._store.set_setting(place, KEY + key, value)
-            if value is None:
-                del chosen[key]
-            else:
-                chosen[key] = value
+        # To its end even if who asked is gone, since the store goes on to its end too: what holds is what it keeps.
+        await asyncio.shield(asyncio.ensure_future(self._keep(place, changes, actor, action, what)))
+
+    async def _keep(self, place: str, changes: Mapping[str, str | None], actor: Author, action: str, what: str) -> None:
         channel = place.removeprefix("channel:")
-        await self._store.audit(actor.id, int(channel) if channel != place else None, action, f"{place} {what}".strip())
+        where = int(channel) if channel != place else None
+        noting = self._store.noting(actor.id, where, action, f"{place} {what}".strip())
+        await noting.set_settings(place, {KEY + key: value for key, value in changes.items()})
+        held = {**self._chosen[place], **changes}
+        self._chosen[place] = {key: value for key, value in held.items() if value is not None}
 
 
 def _lengths(longest: int) -> tuple[str, ...]:

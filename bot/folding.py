@@ -31,6 +31,7 @@ _INNER_LEET = {
 }  # only between letters: at the end of a word they are punctuation
 _DRAWN = {"()": "o", "[]": "o", "|_|": "u", "|<": "k", "/\\": "a", "\\/": "v", "><": "x"}  # letters made of signs
 MASK = "*"  # a letter that was left out
+KNOWN_LETTERS = 1024
 _MASKS = "*#\u2022\u25cf\u2217"  # signs that are hardly put to another use inside a word
 
 # "LATIN SMALL LETTER O WITH STROKE", "LATIN LETTER SMALL CAPITAL R", "NEGATIVE SQUARED LATIN CAPITAL LETTER A"
@@ -38,11 +39,12 @@ _NAME_OF_LETTER = re.compile(r"(?:LATIN\b.*|REGIONAL INDICATOR SYMBOL )LETTER (?
 
 
 class _Letters(dict[int, int | str | None]):
-    """What each character counts as; filled as characters are met."""
+    """What each character counts as; filled as characters are met, of which Unicode has a million."""
 
     def __missing__(self, code: int) -> int | str | None:
         letter = self._of(chr(code), code)
-        self[code] = letter
+        if len(self) < KNOWN_LETTERS:
+            self[code] = letter
         return letter
 
     @staticmethod

@@ -13,6 +13,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 import discord
 from discord import app_commands
+from discord.utils import MISSING
 
 from bot import access
 from bot.errors import HeldBackError, InputError
@@ -185,7 +186,8 @@ class Gate(Roles):
         """A button's message stays as it is; a command's answer is for the asker, or taken back."""
         component = interaction.type is discord.InteractionType.component
         try:
-            await interaction.response.defer(ephemeral=True, thinking=not component)
+            async with self.answering(interaction):
+                await interaction.response.defer(ephemeral=True, thinking=not component)
         except UNDELIVERED as error:
             log.warning("an interaction was not acknowledged: %s", describe(error))
             return False
@@ -215,10 +217,22 @@ class Gate(Roles):
     async def replace(self, interaction: Interaction, text: str) -> None:
         """Puts the text in place of the answer whose button was pressed; the button goes."""
         try:
-            await interaction.edit_original_response(content=text, view=None, allowed_mentions=NO_MENTIONS)
+            await self.rewrite(interaction, content=text, view=None)
         except UNDELIVERED as error:
             log.info("an answer was not replaced: %s", describe(error))
             await self.say(interaction, text)
+
+    async def rewrite(
+        self, interaction: Interaction, *, view: discord.ui.View | None, content: str | None = MISSING
+    ) -> None:
+        """Changes the message whose button was pressed. Raises what `UNDELIVERED` names."""
+        async with self.answering(interaction):
+            await interaction.edit_original_response(content=content, view=view, allowed_mentions=NO_MENTIONS)
+
+    async def open_form(self, interaction: Interaction, form: discord.ui.Modal) -> None:
+        """In answer to a command that `opens_modal`."""
+        async with self.answering(interaction):
+            await interaction.response.send_modal(form)
 
     async def _answer(self, interaction: Interaction, parts: list[str], last: dict[str, Any]) -> None:
         interaction.extras["said"] = True
@@ -226,10 +240,11 @@ class Gate(Roles):
             shown: dict[str, Any] = {"content": part, "ephemeral": True, "allowed_mentions": NO_MENTIONS}
             if index == len(parts) - 1:
                 shown |= last
-            if interaction.response.is_done():
-                await interaction.followup.send(suppress_embeds=True, **shown)
-            else:
-                await interaction.response.send_message(suppress_embeds=True, **shown)
+            async with self.answering(interaction):
+                if interaction.response.is_done():
+                    await interaction.followup.send(suppress_embeds=True, **shown)
+                else:
+                    await interaction.response.send_message(suppress_embeds=True, **shown)
 
     async def _post(self, interaction: Interaction, text: str) -> None:
         try:
@@ -254,7 +269,8 @@ class Gate(Roles):
         if interaction.response.type is not discord.InteractionResponseType.deferred_channel_message:
             return
         try:
-            await interaction.delete_original_response()
+            async with self.answering(interaction):
+                await interaction.delete_original_response()
         except UNDELIVERED as error:
             log.info("an answer was not taken back: %s", describe(error))
 
@@ -282,6 +298,12 @@ class Gate(Roles):
             self._writing[session] -= 1
             if not self._writing[session]:
                 del self._writing[session]
+
+    def stop_writing(self, guild: int) -> None:
+        """Stops what is being written in a server."""
+        for session in list(self._writing):
+            if session.guild == guild:
+                session.stop()
 
     async def close(self, patience: float = 5.0) -> None:
         """Takes no more; stops what is being written and waits until it is shown and stored. Idempotent."""

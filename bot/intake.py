@@ -70,17 +70,30 @@ def take_in(source: Path, place: Path, name: str, *, keys: Collection[str] = (),
     return kept
 
 
-def throw_away(folder: Path) -> None:
-    """Removes a folder of weights as a whole. Raises `InputError`. Blocks; for a thread."""
-    gone = folder.with_name(f"{UNFINISHED}{folder.name}")
+def set_aside(folder: Path) -> Path:
+    """Takes a folder of weights off the shelf as a whole, so that it can be put back or thrown away: gives where it is.
+
+    Raises `InputError`. Blocks; for a thread.
+    """
+    aside = folder.with_name(f"{UNFINISHED}{folder.name}")
     try:
-        shutil.rmtree(gone, ignore_errors=True)
-        folder.rename(gone)  # at once, so that half a folder never stands on the shelf
-        gone.unlink() if gone.is_symlink() else shutil.rmtree(gone)
+        shutil.rmtree(aside, ignore_errors=True)
+        folder.rename(aside)
     except OSError as error:
-        raise InputError(
-            f"{folder.name} could not be removed ({error.strerror or error}): remove it by hand."
-        ) from error
+        raise _stays(folder, error) from error
+    return aside
+
+
+def throw_away(aside: Path) -> None:
+    """Removes a folder that was set aside. Raises `InputError`. Blocks; for a thread."""
+    try:
+        aside.unlink() if aside.is_symlink() else shutil.rmtree(aside)
+    except OSError as error:
+        raise _stays(aside, error) from error
+
+
+def _stays(folder: Path, error: OSError) -> InputError:
+    return InputError(f"{folder.name} could not be removed ({error.strerror or error}): remove it by hand.")
 
 
 def clean(place: Path) -> None:

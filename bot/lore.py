@@ -17,7 +17,7 @@ _SHOWS_NOTHING = ("Mn", "Me", "Cf")  # accents, and what is invisible
 _TYPED_OTHERWISE = {"\u2019": "'", "\u02bc": "'", "\u2010": "-", "\u2011": "-"}
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _folded(sign: str) -> str:
     """A character without its case and accents: none, one or several."""
     sign = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", sign).casefold())

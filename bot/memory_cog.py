@@ -12,7 +12,7 @@ from bot.gate import KNOWN_ERRORS, MAX_CHOICES, Gate, Interaction, Options, auth
 from bot.memory_page import as_message, page_of
 from bot.output import line
 from bot.session import MAX_KEY, MAX_KEYS
-from bot.views import MAX_INPUT, MEMORY_COG, ResetButton, SummaryModal, confirm_reset
+from bot.views import MAX_INPUT, MEMORY_COG, SummaryModal, confirm, require_asker
 from bot.wording import (
     ASK_RESET,
     HISTORY,
@@ -36,12 +36,6 @@ class MemoryCog(commands.Cog, name=MEMORY_COG):
 
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
-
-    async def cog_load(self) -> None:
-        self.gate.bot.add_dynamic_items(ResetButton)
-
-    async def cog_unload(self) -> None:
-        self.gate.bot.remove_dynamic_items(ResetButton)
 
     @command("memory.show", "show", "Shows what the model sees next, and how much room that leaves", memory)
     async def show(self, interaction: Interaction) -> None:
@@ -86,7 +80,7 @@ class MemoryCog(commands.Cog, name=MEMORY_COG):
             raise InputError(
                 f"The summary has {len(text):,} characters, and a form holds {MAX_INPUT:,}: pin what matters instead."
             )
-        await interaction.response.send_modal(SummaryModal(text, self._edited))
+        await self.gate.open_form(interaction, SummaryModal(text, self._edited))
 
     async def _edited(self, interaction: Interaction, text: str) -> None:
         await self.gate.perform(interaction, "memory.edit", lambda: self._save(interaction, text))
@@ -137,15 +131,14 @@ class MemoryCog(commands.Cog, name=MEMORY_COG):
 
     @command("memory.reset", "reset", "Forgets pins, lessons and summaries of this channel; the story stays", memory)
     async def reset(self, interaction: Interaction) -> None:
-        await self.gate.say(interaction, ASK_RESET, view=confirm_reset(interaction.user.id))
+        await self.gate.say(interaction, ASK_RESET, view=confirm("reset", interaction.user.id))
 
     async def confirmed(self, interaction: Interaction, asker: int) -> None:
         """The button under the question was pressed."""
         await self.gate.perform(interaction, "memory.reset", lambda: self._reset(interaction, asker))
 
     async def _reset(self, interaction: Interaction, asker: int) -> None:
-        if interaction.user.id != asker:
-            raise InputError("Only who asked for it can confirm it: ask for yourself with /memory reset.")
+        require_asker(interaction, asker, "memory reset")
         await self.gate.session(interaction).reset(author(interaction))
         await self.gate.replace(interaction, RESET)
 

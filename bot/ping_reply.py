@@ -11,7 +11,7 @@ from bot.access import Role
 from bot.errors import InputError
 from bot.gate import FAILED, KNOWN_ERRORS
 from bot.output import harmless
-from bot.places import NO_MENTIONS, UNDELIVERED, ChannelPlace, describe
+from bot.places import UNDELIVERED, ChannelMessage, ChannelPlace, describe
 from bot.session import ChannelSession
 from bot.story_front import StoryFront
 from memory import Author
@@ -57,7 +57,7 @@ class PingReplies(StoryFront):
         place = ChannelPlace(message.channel, self.gate.services.breaker)
         notice = await self._stream(session, place, [], lambda session, sink: session.write(text, who, sink))
         if notice:
-            await _say(message, notice)
+            await self._reply(message, notice)
 
     async def _answering(self, message: discord.Message, work: Callable[[], Awaitable[None]]) -> None:
         """As `Gate.perform` does it; there is no answer that only one sees, so what fails is told in the channel."""
@@ -66,13 +66,19 @@ class PingReplies(StoryFront):
                 await work()
         except KNOWN_ERRORS as error:
             log.info("story.add refused: %s", type(error).__name__)
-            await _say(message, str(error))
+            await self._reply(message, str(error))
         except UNDELIVERED as error:
             log.warning("story.add failed: %s", describe(error))
-            await _say(message, FAILED)
+            await self._reply(message, FAILED)
         except Exception:
             log.exception("story.add failed")
-            await _say(message, FAILED)
+            await self._reply(message, FAILED)
+
+    async def _reply(self, message: discord.Message, text: str) -> None:
+        try:
+            await ChannelMessage(message, self.gate.services.breaker).reply(harmless(text))
+        except UNDELIVERED as error:
+            log.info("an answer did not arrive: %s", describe(error))
 
 
 def _manages(message: discord.Message) -> bool:
@@ -90,10 +96,3 @@ def spoken(message: discord.Message, me: int) -> str:
         for mention in (f"<@{user}>", f"<@!{user}>"):
             text = text.replace(mention, name)
     return text
-
-
-async def _say(message: discord.Message, text: str) -> None:
-    try:
-        await message.reply(harmless(text), mention_author=False, allowed_mentions=NO_MENTIONS)
-    except UNDELIVERED as error:
-        log.info("an answer did not arrive: %s", describe(error))

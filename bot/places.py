@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 import aiohttp
 import discord
+from discord.utils import MISSING
 
 from bot import pace
 from bot.breaker import Breaker, asking
@@ -49,7 +51,7 @@ class ChannelPlace:
         shown: dict[str, Any] = {name: part for name, part in parts.items() if part is not None}
         async with asking(self._breaker, "POST", f"{self._path}/messages"):
             message = await self.channel.send(content, suppress_embeds=True, allowed_mentions=NO_MENTIONS, **shown)
-        return _ChannelMessage(message, self._breaker)
+        return ChannelMessage(message, self._breaker)
 
     async def typing(self) -> None:
         async with asking(self._breaker, "POST", f"{self._path}/typing"):
@@ -60,8 +62,10 @@ class ChannelPlace:
         return pace.pause(pace.edits_left(http, channel), fixed)
 
 
-class _ChannelMessage:
-    def __init__(self, message: discord.Message, breaker: Breaker | None = None) -> None:
+class ChannelMessage:
+    """A message of a channel, whether or not it has been seen."""
+
+    def __init__(self, message: discord.PartialMessage | discord.Message, breaker: Breaker | None = None) -> None:
         self.message, self._breaker = message, breaker
 
     @property
@@ -72,7 +76,8 @@ class _ChannelMessage:
     def _path(self) -> str:
         return f"/channels/{self.message.channel.id}/messages/{self.message.id}"
 
-    async def edit(self, *, content: str, view: discord.ui.View | None) -> object:
+    async def edit(self, *, content: str = MISSING, view: discord.ui.View | None = MISSING) -> object:
+        """What is not given stays as it is."""
         async with asking(self._breaker, "PATCH", self._path):
             return await self.message.edit(content=content, view=view, allowed_mentions=NO_MENTIONS)
 
@@ -80,23 +85,34 @@ class _ChannelMessage:
         async with asking(self._breaker, "DELETE", self._path):
             await self.message.delete()
 
+    async def content(self) -> str:
+        """As it stands there now."""
+        async with asking(self._breaker, "GET", self._path):
+            return (await self.message.fetch()).content
+
+    async def reply(self, content: str) -> None:
+        async with asking(self._breaker, "POST", f"/channels/{self.message.channel.id}/messages"):
+            await self.message.reply(content, mention_author=False, allowed_mentions=NO_MENTIONS)
+
 
 class AnswerPlace:
     """The deferred answer to an interaction; what comes later stands in further answers to it."""
 
-    def __init__(self, interaction: discord.Interaction) -> None:
-        self.interaction = interaction
+    def __init__(self, interaction: discord.Interaction, breaker: Breaker | None = None) -> None:
+        self.interaction, self._breaker = interaction, breaker
         self._first = True
 
     async def send(self, content: str, view: discord.ui.View | None) -> Posted:
         if self._first:
             self._first = False
-            await self.interaction.edit_original_response(content=content, allowed_mentions=NO_MENTIONS)
-            return _Answer(self.interaction)
-        message = await self.interaction.followup.send(
-            content, ephemeral=True, suppress_embeds=True, allowed_mentions=NO_MENTIONS, wait=True
-        )
-        return _ChannelMessage(message)
+            first = _Answer(self.interaction, self._breaker)
+            await first.edit(content=content, view=None)
+            return first
+        async with answering(self._breaker, self.interaction):
+            message = await self.interaction.followup.send(
+                content, ephemeral=True, suppress_embeds=True, allowed_mentions=NO_MENTIONS, wait=True
+            )
+        return ChannelMessage(message, self._breaker)
 
     async def typing(self) -> None:
         """The deferred answer itself says that something is coming."""
@@ -106,15 +122,22 @@ class AnswerPlace:
 
 
 class _Answer:
-    def __init__(self, interaction: discord.Interaction) -> None:
-        self.interaction = interaction
+    def __init__(self, interaction: discord.Interaction, breaker: Breaker | None) -> None:
+        self.interaction, self._breaker = interaction, breaker
         self.id = interaction.id
 
     async def edit(self, *, content: str, view: discord.ui.View | None) -> object:
-        return await self.interaction.edit_original_response(content=content, allowed_mentions=NO_MENTIONS)
+        async with answering(self._breaker, self.interaction):
+            return await self.interaction.edit_original_response(content=content, allowed_mentions=NO_MENTIONS)
 
     async def delete(self) -> None:
-        await self.interaction.delete_original_response()
+        async with answering(self._breaker, self.interaction):
+            await self.interaction.delete_original_response()
+
+
+def answering(breaker: Breaker | None, interaction: discord.Interaction[Any]) -> AbstractAsyncContextManager[None]:
+    """Around a request in the name of an interaction, all of which are refused as one."""
+    return asking(breaker, "POST", f"/webhooks/{interaction.application_id}/{interaction.token}")
 
 
 def describe(error: BaseException) -> str:

@@ -2,51 +2,22 @@
 
 import asyncio
 import io
-import re
 import time
-from typing import Any, Literal, Self, cast
+from typing import Literal
 
 import discord
 from discord import app_commands
 from discord.ext import commands
 
-from bot.errors import InputError
 from bot.gate import Gate, Interaction, author, command, group
 from bot.output import line
 from bot.privacy import ASK, FOREVER, NOTICE, attached, export, kept, removed
 from bot.reports import Reports, report_line, target
+from bot.views import PRIVACY_COG, confirm, require_asker
 
-PRIVACY_COG = "PrivacyCog"
 Reason = Literal[
     "harassment or hate", "sexual content", "cruelty", "private data", "dangerous advice", "something else"
 ]
-
-
-class DeleteButton(
-    discord.ui.DynamicItem[discord.ui.Button[Any]], template=re.compile(r"miniature:delete-me:(?P<asker>\d{1,20})")
-):
-    """Confirms what `asker` asked for."""
-
-    def __init__(self, asker: int) -> None:
-        self.asker = asker
-        super().__init__(
-            discord.ui.Button(
-                label="Remove all of it", style=discord.ButtonStyle.danger, custom_id=f"miniature:delete-me:{asker}"
-            )
-        )
-
-    @classmethod
-    async def from_custom_id(
-        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
-    ) -> Self:
-        return cls(int(match["asker"]))
-
-    async def callback(self, interaction: Interaction) -> None:
-        cog = interaction.client.get_cog(PRIVACY_COG)
-        if cog is None:
-            await interaction.response.send_message("I tell no stories at the moment: try again later.", ephemeral=True)
-        else:
-            await cast("PrivacyCog", cog).confirmed(interaction, self.asker)
 
 
 class PrivacyCog(commands.Cog, name=PRIVACY_COG):
@@ -55,12 +26,6 @@ class PrivacyCog(commands.Cog, name=PRIVACY_COG):
     def __init__(self, gate: Gate) -> None:
         self.gate = gate
         self._reports = Reports(gate.services)
-
-    async def cog_load(self) -> None:
-        self.gate.bot.add_dynamic_items(DeleteButton)
-
-    async def cog_unload(self) -> None:
-        self.gate.bot.remove_dynamic_items(DeleteButton)
 
     @command("privacy.show", "show", "Says what I keep, how long and where", privacy)
     async def show(self, interaction: Interaction) -> None:
@@ -77,16 +42,14 @@ class PrivacyCog(commands.Cog, name=PRIVACY_COG):
 
     @command("privacy.delete", "delete", "Removes all that I keep of you, in every channel", privacy)
     async def delete(self, interaction: Interaction) -> None:
-        view = discord.ui.View(timeout=None).add_item(DeleteButton(interaction.user.id))
-        await self.gate.say(interaction, f"{ASK} {FOREVER}", view=view)
+        await self.gate.say(interaction, f"{ASK} {FOREVER}", view=confirm("delete-me", interaction.user.id))
 
     async def confirmed(self, interaction: Interaction, asker: int) -> None:
         """The button under the question was pressed."""
         await self.gate.perform(interaction, "privacy.delete", lambda: self._delete(interaction, asker))
 
     async def _delete(self, interaction: Interaction, asker: int) -> None:
-        if interaction.user.id != asker:
-            raise InputError("Everybody removes only their own: ask for yourself with /privacy delete.")
+        require_asker(interaction, asker, "privacy delete")
         gone = await self.gate.services.forget_person(author(interaction))
         await self.gate.replace(interaction, removed(gone))
 

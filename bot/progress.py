@@ -13,7 +13,7 @@ class Progress:
 
     def __init__(self, gate: Gate, interaction: Interaction, doing: str = "") -> None:
         self._gate, self._interaction, self._doing = gate, interaction, doing
-        self._stream = MessageStream(AnswerPlace(interaction))
+        self._stream = MessageStream(AnswerPlace(interaction, gate.services.breaker))
 
     async def queued(self, position: int, expected_wait: float) -> None:
         await self._stream.queued(position, expected_wait)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from bot.errors import InputError
 from bot.output import line
 from bot.services import Services
-from memory import Author
+from memory import Author, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -50,5 +50,9 @@ class Reports:
         if len(sent) == MOST and now - sent[0] < WITHIN:
             raise InputError(f"You have sent {MOST} reports within the hour: they are kept, send further ones later.")
         sent.append(now)
-        await self._services.store.audit(person, channel, "report.send", f"{reason}: {link}")
+        try:
+            await self._services.store.audit(person, channel, "report.send", f"{reason}: {link}")
+        except StoreError:
+            sent.remove(now)
+            raise
         log.warning("a message was reported: %s", link)

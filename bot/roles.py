@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 import discord
@@ -12,9 +13,10 @@ from discord.ext import commands
 
 from bot import access
 from bot.access import Role
+from bot.breaker import asking
 from bot.errors import BotError, InputError
 from bot.output import label
-from bot.places import UNDELIVERED, describe
+from bot.places import UNDELIVERED, answering, describe
 from bot.services import Services
 from engine import EngineError
 from memory import StoreError
@@ -59,8 +61,11 @@ class Roles:
 
     async def _owns_application(self, user: discord.User | discord.Member) -> bool:
         """discord.py asks the platform once; where that fails, the next one who asks has it asked again."""
+        known = self.bot.owner_id is not None or bool(self.bot.owner_ids)
+        breaker = None if known else self.services.breaker
         try:
-            return await self.bot.is_owner(user)
+            async with asking(breaker, "GET", "/oauth2/applications/@me"):
+                return await self.bot.is_owner(user)
         except UNDELIVERED as error:
             log.warning("Discord did not say who owns the application: %s", describe(error))
             return False
@@ -91,16 +96,22 @@ class Roles:
         self, interaction: Interaction, action: str, typed: str, find: Callable[[], Awaitable[Options[V]]]
     ) -> list[app_commands.Choice[V]]:
         """For autocompletion: at most 25 of the options found, those with `typed` in them, for who may do `action`."""
+        options: Options[V] = []
         try:
-            if not access.allowed(action, await self.role(interaction), runs_alone=self.runs_alone(interaction)):
-                return []
-            options = await find()
+            if access.allowed(action, await self.role(interaction), runs_alone=self.runs_alone(interaction)):
+                options = await find()
         except (*KNOWN_ERRORS, *UNDELIVERED) as error:
             log.info("no choices for %s: %s", action, describe(error))
-            return []
         wanted = str(typed).casefold()  # what is typed where a number belongs may come as one
         fitting = [(text, value) for text, value in options if wanted in text.casefold()]
-        return [app_commands.Choice(name=label(text), value=value) for text, value in fitting[:MAX_CHOICES]]
+        found = [app_commands.Choice(name=label(text), value=value) for text, value in fitting[:MAX_CHOICES]]
+        async with self.answering(interaction):  # discord.py, which would send them, asks no breaker
+            await interaction.response.autocomplete(found)
+        return found
+
+    def answering(self, interaction: Interaction) -> AbstractAsyncContextManager[None]:
+        """Around a request that answers it: the breaker is asked in somebody else's bot too."""
+        return answering(self.services.breaker, interaction)
 
 
 def _has_all_shards(bot: Bot) -> bool:

@@ -31,7 +31,7 @@ from config.settings import Settings
 from engine.errors import EngineError
 from engine.folder import default_weights
 from engine.generation import Engine
-from engine.host import keep_memory_together
+from engine.host import keep_memory_together, return_freed_memory
 from engine.sampling import SamplingParams
 from engine.signature import check_signature
 from engine.worker import Worker
@@ -241,6 +241,8 @@ class Services:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
+        if not self._tasks and not self.worker.waiting:
+            return_freed_memory()  # what a reply and the work behind it left; half a millisecond
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("work in the background failed", exc_info=error)
 

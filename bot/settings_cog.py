@@ -75,8 +75,8 @@ class SettingsCog(commands.Cog):
         guild, actor = server_of(interaction), author(interaction)
         if state == "on" and not self.gate.services.rules.guards_mature:
             raise InputError(UNGUARDED)
-        await self.gate.services.store.set_setting(scope(guild), MATURE_ON, "on" if state == "on" else None)
-        await self.gate.services.store.audit(actor.id, interaction.channel_id, "settings.mature", state)
+        noting = self.gate.services.store.noting(actor.id, interaction.channel_id, "settings.mature", state)
+        await noting.set_setting(scope(guild), MATURE_ON, "on" if state == "on" else None)
         holds = "may be mature in age-restricted channels, with weights that are rated so" if state == "on" else OFF
         await self.gate.say(interaction, f"From now on stories {holds}.")
 

@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 
 from bot.errors import InputError
 from bot.host_paths import without_paths
-from bot.intake import NAME, require_name, take_in, throw_away
+from bot.intake import NAME, require_name, set_aside, take_in, throw_away
 from engine.contents import plain_name
 from engine.errors import EngineError, TokenizerError, WeightsError
 from engine.folder import BUNDLED, read_card, read_config
 from engine.outcome import EngineInfo
 from engine.signature import check_signature
 from engine.worker import Worker
-from memory import Author, Store
+from memory import Author, Store, StoreError
 
 T = TypeVar("T")
 
@@ -119,8 +119,12 @@ class WeightsShelf:
         async with self._lock:
             if name in [entry.name for entry in self.list()] or name in map(plain_name, _folders(self._own)):
                 raise InputError(f"There are weights of that name already: choose another than {name}.")
-            await asyncio.to_thread(take_in, source, self._own, name, keys=self._keys)
-            await self._store.audit(actor.id, None, "weights.add", name)
+            kept = await asyncio.to_thread(take_in, source, self._own, name, keys=self._keys)
+            try:
+                await self._store.audit(actor.id, None, "weights.add", name)
+            except StoreError:
+                await asyncio.to_thread(lambda: throw_away(set_aside(kept)))
+                raise
         return self.entry(name)
 
     async def remove(self, name: str, actor: Author) -> None:
@@ -137,11 +141,15 @@ class WeightsShelf:
                 raise InputError(f"{name} is active: activate others first.")
             if entry.folder.parent != self._own:
                 raise InputError(f"{name} came with this program and stays: only weights that were added go.")
-            await asyncio.to_thread(throw_away, entry.folder)
-            for key in (BEFORE, CURRENT):
-                if await self._store.setting(SCOPE, key) == _absolute(entry.folder):
-                    await self._store.set_setting(SCOPE, key, None)
-            await self._store.audit(actor.id, None, "weights.remove", name)
+            remembered = await self._store.settings(SCOPE)
+            gone = [key for key in (BEFORE, CURRENT) if remembered.get(key) == _absolute(entry.folder)]
+            aside = await asyncio.to_thread(set_aside, entry.folder)
+            try:
+                await self._noting(actor, "weights.remove", name).set_settings(SCOPE, dict.fromkeys(gone))
+            except StoreError:
+                aside.rename(entry.folder)
+                raise
+            await asyncio.to_thread(throw_away, aside)
 
     # Changing them
 
@@ -157,10 +165,16 @@ class WeightsShelf:
                 info = await self._worker.swap(folder).result()
             except (WeightsError, TokenizerError) as error:
                 raise type(error)(without_paths(str(error), folder.parent, *self._places)) from error
-            await self._store.set_setting(SCOPE, BEFORE, _absolute(before))
-            await self._store.set_setting(SCOPE, CURRENT, _absolute(folder))
-            await self._store.audit(actor.id, None, action, info.name)
+            try:
+                remembered = {BEFORE: _absolute(before), CURRENT: _absolute(folder)}
+                await self._noting(actor, action, info.name).set_settings(SCOPE, remembered)
+            except StoreError:
+                await self._worker.swap(before).result()
+                raise
             return info
+
+    def _noting(self, actor: Author, action: str, detail: str) -> Store:
+        return self._store.noting(actor.id, None, action, detail)
 
 
 async def _to_its_end(work: Coroutine[Any, Any, T]) -> T:

@@ -89,7 +89,7 @@ class BranchCommands(StoryFront):
 
             await self.gate.perform(interaction, "story.edit", work)
 
-        await interaction.response.send_modal(TurnModal("Edit the story", text, submitted))
+        await self.gate.open_form(interaction, TurnModal("Edit the story", text, submitted))
 
     async def _edit(self, interaction: Interaction, old: Turn, text: str) -> None:
         place, session = self.gate.place(interaction), self._session(interaction)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from discord import app_commands
 from discord.ext import commands
 
+from bot.departures import Departures
 from bot.errors import InputError
 from bot.gate import Gate, Interaction, Options, author, command
 from bot.memories import MAX_NOTE, MAX_NOTE_DEPTH, NOTE_DEPTH
@@ -18,10 +19,10 @@ from bot.session import Length
 from bot.story_branches import BranchCommands
 from bot.story_files import FileCommands
 from bot.story_front import AFTER_MOVE, STORY
-from bot.story_table import MINUTES, Minutes, TableCommands
+from bot.story_table import MINUTES, Minutes
 from bot.story_threads import new_thread
-from bot.story_votes import VoteButton, VoteCommands
-from bot.views import STORY_COG, VERBS, StoryButton, TurnModal
+from bot.story_votes import VoteButton
+from bot.views import STORY_COG, VERBS, ConfirmButton, StoryButton, TurnModal
 from bot.wording import NOTED, passages
 from memory import Mode
 
@@ -33,7 +34,7 @@ LENGTH = "Of the reply, for this once; medium is this channel's own"
 STYLE = "A style pack for this once; without it the channel's own"
 
 
-class StoryCog(BranchCommands, FileCommands, VoteCommands, TableCommands, PingReplies, commands.Cog, name=STORY_COG):
+class StoryCog(BranchCommands, FileCommands, Departures, PingReplies, commands.Cog, name=STORY_COG):
     story = STORY
 
     def __init__(self, gate: Gate) -> None:
@@ -42,14 +43,14 @@ class StoryCog(BranchCommands, FileCommands, VoteCommands, TableCommands, PingRe
         self._votes, self._clocks = {}, {}
 
     async def cog_load(self) -> None:
-        self.gate.bot.add_dynamic_items(StoryButton, VoteButton)
+        self.gate.bot.add_dynamic_items(StoryButton, VoteButton, ConfirmButton)
         await self._watch_all()
 
     async def cog_unload(self) -> None:
         self._end_votes()
         self._end_clocks()
         await self.gate.close()
-        self.gate.bot.remove_dynamic_items(StoryButton, VoteButton)
+        self.gate.bot.remove_dynamic_items(StoryButton, VoteButton, ConfirmButton)
 
     # Commands
 
@@ -73,8 +74,9 @@ class StoryCog(BranchCommands, FileCommands, VoteCommands, TableCommands, PingRe
         place, session, who = None, self._session(interaction), author(interaction)
         if thread:
             await session.require_startable(title, premise, minutes)  # before there is a thread for it
-            opened = await new_thread(interaction, title)
-            place = ChannelPlace(opened, self.gate.services.breaker)
+            breaker = self.gate.services.breaker
+            opened = await new_thread(interaction, title, breaker)
+            place = ChannelPlace(opened, breaker)
             session = self.gate.services.session(opened.id, interaction.guild_id)
         story = await session.start(title, premise, who, mode, minutes)
         premise = story.premise or ""
@@ -92,7 +94,7 @@ class StoryCog(BranchCommands, FileCommands, VoteCommands, TableCommands, PingRe
     ) -> None:
         if text is None:
             typed = functools.partial(self._typed, length=length, style=style)
-            await interaction.response.send_modal(TurnModal("Add to the story", "", typed))
+            await self.gate.open_form(interaction, TurnModal("Add to the story", "", typed))
         else:
             await self._write_down(interaction, text, length, style)
 

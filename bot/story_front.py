@@ -10,13 +10,14 @@ from contextlib import suppress
 
 import discord
 
+from bot.breaker import asking
 from bot.errors import InputError
 from bot.gate import KNOWN_ERRORS, Gate, Interaction, group
 from bot.host_paths import without_paths
 from bot.next_line import parted, says_next, with_foot
 from bot.output import LIMIT, harmless, units
 from bot.phrases import Phrases
-from bot.places import NO_MENTIONS, UNDELIVERED, ChannelPlace, describe
+from bot.places import UNDELIVERED, ChannelMessage, ChannelPlace, describe
 from bot.session import ChannelSession, Reply, Sink
 from bot.sharing import Standing
 from bot.streaming import MessageStream, PlaceLostError
@@ -150,7 +151,7 @@ class StoryFront:
         try:
             if cover:
                 covered = f"-# {self._say(session)('covered')}"
-                await old.edit(content=covered, view=None, allowed_mentions=NO_MENTIONS)
+                await old.edit(content=covered, view=None)
             else:
                 await old.edit(view=None)
         except UNDELIVERED as error:
@@ -158,15 +159,15 @@ class StoryFront:
             if cover:
                 await self._remove(old)
 
-    async def _remove(self, message: discord.PartialMessage) -> None:
+    async def _remove(self, message: ChannelMessage) -> None:
         try:
             await message.delete()
         except UNDELIVERED as error:
             log.info("nor did the message go: %s", describe(error))
 
-    def _message(self, session: ChannelSession, message: int) -> discord.PartialMessage:
+    def _message(self, session: ChannelSession, message: int) -> ChannelMessage:
         channel = self.gate.bot.get_partial_messageable(session.channel, guild_id=session.guild)
-        return channel.get_partial_message(message)
+        return ChannelMessage(channel.get_partial_message(message), self.gate.services.breaker)
 
     # Who is next
 
@@ -190,7 +191,8 @@ class StoryFront:
         if guild is None:
             return True
         try:
-            await guild.fetch_member(member)
+            async with asking(self.gate.services.breaker, "GET", f"/guilds/{guild.id}/members/{member}"):
+                await guild.fetch_member(member)
         except discord.NotFound as error:
             return error.code != UNKNOWN_MEMBER
         except UNDELIVERED as error:
@@ -208,12 +210,12 @@ class StoryFront:
             return foot
         message = self._message(session, segments[0])
         try:
-            shown = await message.fetch()
-            content = with_foot(shown.content, foot)
-            if content == shown.content:
+            shown = await message.content()
+            content = with_foot(shown, foot)
+            if content == shown:
                 return foot
             if content is not None:
-                await message.edit(content=content, allowed_mentions=NO_MENTIONS)
+                await message.edit(content=content)
                 return foot
         except UNDELIVERED as error:
             log.info("a line under a reply stays: %s", describe(error))
@@ -231,7 +233,7 @@ class StoryFront:
         if content is None:
             return False
         try:
-            await interaction.edit_original_response(content=content, view=view, allowed_mentions=NO_MENTIONS)
+            await self.gate.rewrite(interaction, content=content, view=view)
         except UNDELIVERED as error:
             log.info("a text was not swapped: %s", describe(error))
             return False

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Collection
 
 from discord import app_commands
 
@@ -92,8 +93,8 @@ class TableCommands(StoryFront):
         except Exception:
             log.exception("a turn was not handed on")
 
-    def _end_clocks(self) -> None:
-        """When the cog goes; whose turn it is stays."""
-        for clock in self._clocks.values():
-            clock.cancel()
-        self._clocks.clear()
+    def _end_clocks(self, channels: Collection[int] | None = None) -> None:
+        """Of these channels; of all when the cog goes. Whose turn it is stays."""
+        for channel in list(self._clocks) if channels is None else channels:
+            if (clock := self._clocks.pop(channel, None)) is not None:
+                clock.cancel()

@@ -4,6 +4,7 @@ import logging
 
 import discord
 
+from bot.breaker import Breaker, asking
 from bot.errors import InputError
 from bot.gate import Interaction
 from bot.output import label
@@ -14,7 +15,7 @@ log = logging.getLogger(__name__)
 NAME = 100  # characters, the platform's limit
 
 
-async def new_thread(interaction: Interaction, title: str) -> discord.Thread:
+async def new_thread(interaction: Interaction, title: str, breaker: Breaker) -> discord.Thread:
     """A public thread of the channel. Raises `InputError` where there can be none."""
     channel = interaction.channel
     if not isinstance(channel, discord.TextChannel):
@@ -29,7 +30,8 @@ async def new_thread(interaction: Interaction, title: str) -> discord.Thread:
             f"I may not open a thread here: someone who manages the server must give me {' and '.join(missing)}."
         )
     try:
-        return await channel.create_thread(name=label(title, NAME), type=discord.ChannelType.public_thread)
+        async with asking(breaker, "POST", f"/channels/{channel.id}/threads"):
+            return await channel.create_thread(name=label(title, NAME), type=discord.ChannelType.public_thread)
     except UNDELIVERED as error:
         log.info("no thread was opened: %s", describe(error))
         raise InputError("Discord opened no thread here: start the story without one, or try again later.") from error

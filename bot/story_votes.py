@@ -138,7 +138,7 @@ class VoteCommands(StoryFront):
             return
         vote.cast[interaction.user.id] = choice
         try:
-            await interaction.edit_original_response(view=ballot(vote, self._say(session)))
+            await self.gate.rewrite(interaction, view=ballot(vote, self._say(session)))
         except UNDELIVERED as error:
             log.info("a ballot was not updated: %s", describe(error))
 
@@ -174,9 +174,10 @@ class VoteCommands(StoryFront):
         place = self._place_of(vote.session)
         await self._post(vote.session, place, [f"-# {told}"], tries.turn.text, AFTER_REPLY, tries=True)
 
-    def _end_votes(self) -> None:
-        """When the cog goes; the tries stay."""
-        for vote in self._votes.values():
-            if vote.closing is not None:
-                vote.closing.cancel()
-        self._votes.clear()
+    def _end_votes(self, guild: int | None = None) -> None:
+        """Of a server; all of them when the cog goes. The tries stay."""
+        for first, vote in list(self._votes.items()):
+            if guild is None or vote.session.guild == guild:
+                del self._votes[first]
+                if vote.closing is not None:
+                    vote.closing.cancel()

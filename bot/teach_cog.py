@@ -25,7 +25,7 @@ class TeachCog(commands.Cog):
 
     @command("teach.add", "add", "Teaches this channel's model an answer", teach, opens_modal=True)
     async def add(self, interaction: Interaction) -> None:
-        await interaction.response.send_modal(LessonModal(self._submitted))
+        await self.gate.open_form(interaction, LessonModal(self._submitted))
 
     async def _submitted(self, interaction: Interaction, prompt: str, answer: str, consent: bool) -> None:
         work = functools.partial(self._teach, interaction, prompt, answer, consent)

@@ -6,11 +6,12 @@ from typing import Any, Protocol, Self, cast
 
 import discord
 
+from bot.errors import InputError
 from bot.gate import Interaction
 from bot.phrases import ENGLISH, Phrases
 from bot.session import MAX_LESSON
 
-STORY_COG, MEMORY_COG = "StoryCog", "MemoryCog"
+STORY_COG, MEMORY_COG, PRIVACY_COG = "StoryCog", "MemoryCog", "PrivacyCog"
 VERBS = {  # on a button: the action it needs
     "continue": "story.continue",
     "retry": "story.retry",
@@ -22,7 +23,11 @@ VERBS = {  # on a button: the action it needs
 }
 ARROWS = {"earlier": "\u25c0", "later": "\u25b6"}
 _STYLES = {"continue": discord.ButtonStyle.primary, "stop": discord.ButtonStyle.danger}
-UNLOADED = "I do not tell stories at the moment."
+CONFIRMED = {  # by what a button confirms: its label, and the cog that does it
+    "reset": ("Forget it all", MEMORY_COG),
+    "delete-me": ("Remove all of it", PRIVACY_COG),
+}
+UNLOADED = "I do not tell stories at the moment: try again later."
 CONSENT = "In this channel alone; stored with my name until /teach forget or /memory reset."
 FORM = "A line for each kind, as they stand here; /memory history keeps the version before."
 MAX_INPUT = 4000  # characters that a form's field holds
@@ -35,7 +40,7 @@ class Presses(Protocol):
 
 
 class Confirms(Protocol):
-    """The cog that hears that a reset was confirmed."""
+    """The cog that hears that something was confirmed."""
 
     async def confirmed(self, interaction: Interaction, asker: int) -> None: ...
 
@@ -86,32 +91,43 @@ def stop_button(say: Phrases = ENGLISH) -> discord.ui.View:
     return controls(0, "stop", say=say)
 
 
-class ResetButton(
-    discord.ui.DynamicItem[discord.ui.Button[Any]], template=re.compile(r"miniature:reset:(?P<asker>\d{1,20})")
+class ConfirmButton(
+    discord.ui.DynamicItem[discord.ui.Button[Any]],
+    template=re.compile(rf"miniature:(?P<what>{'|'.join(CONFIRMED)}):(?P<asker>\d{{1,20}})"),
 ):
     """Confirms what `asker` asked for."""
 
-    def __init__(self, asker: int) -> None:
-        self.asker = asker
+    def __init__(self, what: str, asker: int) -> None:
+        self.what, self.asker = what, asker
+        label, _ = CONFIRMED[what]
         danger = discord.ButtonStyle.danger
-        super().__init__(discord.ui.Button(label="Forget it all", style=danger, custom_id=f"miniature:reset:{asker}"))
+        super().__init__(discord.ui.Button(label=label, style=danger, custom_id=f"miniature:{what}:{asker}"))
 
     @classmethod
     async def from_custom_id(
         cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
     ) -> Self:
-        return cls(int(match["asker"]))
+        return cls(match["what"], int(match["asker"]))
 
     async def callback(self, interaction: Interaction) -> None:
-        cog = interaction.client.get_cog(MEMORY_COG)
+        cog = interaction.client.get_cog(CONFIRMED[self.what][1])
         if cog is None:
             await interaction.response.send_message(UNLOADED, ephemeral=True)
         else:
             await cast("Confirms", cog).confirmed(interaction, self.asker)
 
 
-def confirm_reset(asker: int) -> discord.ui.View:
-    return discord.ui.View(timeout=None).add_item(ResetButton(asker))
+def confirm(what: str, asker: int) -> discord.ui.View:
+    """Under a question; `what` is one of `CONFIRMED`."""
+    view = discord.ui.View(timeout=None).add_item(ConfirmButton(what, asker))
+    view.stop()
+    return view
+
+
+def require_asker(interaction: Interaction, asker: int, path: str) -> None:
+    """Raises `InputError` where somebody else presses it than who asked for it, with the command of this path."""
+    if interaction.user.id != asker:
+        raise InputError(f"Only who asked for it can confirm it: ask for yourself with /{path}.")
 
 
 class LessonModal(discord.ui.Modal):

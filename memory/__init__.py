@@ -2,6 +2,7 @@
 
 from memory.errors import (
     DatabaseDamagedError,
+    DatabaseForbiddenError,
     DatabaseInUseError,
     DatabaseTooNewError,
     DatabaseUnavailableError,
@@ -47,6 +48,7 @@ __all__ = [
     "Author",
     "Belongings",
     "DatabaseDamagedError",
+    "DatabaseForbiddenError",
     "DatabaseInUseError",
     "DatabaseTooNewError",
     "DatabaseUnavailableError",

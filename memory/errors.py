@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from pathlib import Path
 
@@ -24,6 +25,10 @@ class DatabaseInUseError(StoreError):
 
 class DatabaseUnavailableError(StoreError):
     """The file cannot be opened, read or written: permissions, a read-only disk, a failing one."""
+
+
+class DatabaseForbiddenError(DatabaseUnavailableError):
+    """This process may not open or write the file, and so it stays until somebody gives it the right."""
 
 
 class DiskFullError(StoreError):
@@ -79,7 +84,7 @@ def from_sqlite(error: sqlite3.Error, path: Path) -> StoreError | None:
             f"The disk is full, so nothing was stored in {path} (earlier work is kept): free some space and try again."
         )
     if code == sqlite3.SQLITE_READONLY:
-        return DatabaseUnavailableError(f"{path} cannot be written: make it and its folder writable and try again.")
+        return DatabaseForbiddenError(f"{path} cannot be written: make it and its folder writable and try again.")
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return damaged(path, str(error))
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
@@ -87,6 +92,12 @@ def from_sqlite(error: sqlite3.Error, path: Path) -> StoreError | None:
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH):
         return DatabaseUnavailableError(f"{path} cannot be used ({error}): check its folder, permissions and disk.")
     return None
+
+
+def from_system(error: OSError, sentence: str) -> DatabaseUnavailableError:
+    """With this sentence, as the kind of error that it is."""
+    forbidden = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+    return (DatabaseForbiddenError if forbidden else DatabaseUnavailableError)(sentence)
 
 
 def refused(path: Path, place: str) -> DatabaseDamagedError:

@@ -35,6 +35,9 @@ class Witness:
 
         return noted
 
+    def noting(self, *act: Any) -> Witness:
+        return Witness(self._store.noting(*act), self._note)
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -169,6 +172,12 @@ async def set_setting(s: Scene) -> None:
     await s.store.set_setting(f"channel:{s.channel}", f"key.{s.chance.randint(1, 5)}", value)
 
 
+async def set_settings(s: Scene) -> None:
+    """An act too, of which the row in the audit log comes and goes with the settings."""
+    values = {f"key.{number}": s.chance.choice([None, s.text(1)]) for number in range(1, 6)}
+    await s.store.noting(s.who.id, s.channel, "settings.set", "some").set_settings(f"channel:{s.channel}", values)
+
+
 # By the name of the store's method; a test holds that none is missing.
 WRITES: Mapping[str, Act] = MappingProxyType(
     {
@@ -197,6 +206,7 @@ WRITES: Mapping[str, Act] = MappingProxyType(
         "forget_author": lambda s: s.store.forget_author(s.channel, s.who.id),
         "reset": lambda s: s.store.reset(s.channel),
         "set_setting": set_setting,
+        "set_settings": set_settings,
         "audit": lambda s: s.store.audit(s.who.id, s.channel, "test.act", "done"),
         "delete_author": lambda s: s.store.delete_author(s.who.id),
     }

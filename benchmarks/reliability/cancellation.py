@@ -7,6 +7,7 @@ engine writes what a script says. After each act has ended, and the work behind 
 
     the next transaction begins and is kept, so none was left open; the channel's lock is free, the queue is empty
     text that was added is stored together with its reply, once, or not at all; not at all is never told as stored
+    a setting that was changed is in the audit log, and one that was not is not
 
 sequences, acts, cancelled   how many; `awaits` is the furthest await at which one was cancelled
 """
@@ -29,6 +30,7 @@ from typing import Any, cast
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from bot.dials import KEY
 from bot.errors import BotError
 from bot.rules import ContentRules
 from bot.services import Services
@@ -42,6 +44,7 @@ from memory import Author, Store, StoreError
 from memory.copies import check
 
 GUILD, WINDOW = 9, 64
+SET, RECENT = "settings.set", 30  # an act, and how many acts are looked at
 PIECES = (" And", " then", " it", " was", " evening", ".")
 WHOSE = ("member", "channel", "server")
 FIRST_PERSON, BEN = 100, Author(8, "Ben")
@@ -168,7 +171,7 @@ class _Scene:
     def __init__(self, services: Services, channel: int) -> None:
         self.services, self.channel, self.numbers = services, channel, itertools.count(1)
         self.session: ChannelSession = services.session(channel, GUILD)
-        self.ann = Author(FIRST_PERSON + channel, "Ann")
+        self.ann, self.place = Author(FIRST_PERSON + channel, "Ann"), f"channel:{channel}"
         self.said: dict[str, bool] = {}  # what was added, and whether it was told to be stored
 
     async def add(self) -> None:
@@ -203,6 +206,7 @@ ACTS: Mapping[str, Act] = MappingProxyType(
         "reset": lambda s: s.session.reset(s.ann),
         "export": lambda s: s.session.export(),
         "forget": lambda s: s.services.forget_person(BEN),
+        "a setting": lambda s: s.services.dials.set(s.place, "length", str(8 + next(s.numbers)), s.ann),
         "a job": lambda s: s.services.worker.teach(Lesson("a", "b")).result(),
         "a statement": lambda s: s.services.store.set_setting("process", "blicket", "on"),
     }
@@ -294,6 +298,7 @@ async def _in_order(scene: _Scene, step: str) -> None:
         await services.idle()
         await scene.session.settled()
         await services.worker.teach(Lesson("a", "b")).result()
+        await _acts_are_noted(scene)
     assert not scene.session.busy, "the channel is still locked"
     assert services.worker.waiting == 0, "a job was left in the queue"
     twigs = await services.store.outline(scene.channel)
@@ -301,6 +306,15 @@ async def _in_order(scene: _Scene, step: str) -> None:
     for twig in twigs:
         if twig.kind == "member":
             assert replies[twig.id] >= 1, f"a member's turn without its reply: {twig}"
+
+
+async def _acts_are_noted(scene: _Scene) -> None:
+    store, channel = scene.services.store, scene.channel
+    kept = (await store.settings(scene.place)).get(f"{KEY}length")
+    notes = [act.detail for act in await store.audit_rows(RECENT) if (act.channel, act.action) == (channel, SET)]
+    assert notes[:1] == ([] if kept is None else [f"{scene.place} length = {kept}"]), "a setting and its act differ"
+    held = next(one for one in scene.services.dials.held(channel, None) if one.dial.name == "length")
+    assert kept is None or held.value == int(kept), "what holds is not what is kept"
 
 
 async def _services(folder: Path) -> Services:

@@ -7,10 +7,10 @@ is started again, and the last button in the channel is pressed. A violation is 
     text that a member added is not stored once though its reply had got its buttons, or is stored twice
     the turn of a message with buttons is not stored, or a turn has two replies where one was asked for
     a lesson or a pin that was told to be there is not stored once; weights that were told to write do not
-    the file does not pass `python -m memory check`, a copy that was being made is there and not whole
-    the bot does not start, or nothing follows on its buttons
+    the file does not pass `python -m memory check`, a copy or a backup that was being made is there and not whole
+    the bot does not start, or nothing follows on its buttons, or no backup behind one that was cut off
 
-kills, violations   counts; by_point says how many of each point
+kills, violations   counts; by_point says how many of each point, half_backups in how many a backup was cut off midway
 restart_s           median and maximum of the seconds from a start to the bot being ready
 restart_cpu_s       the same in seconds of a processor, which other work on the machine changes little
 """
@@ -38,10 +38,13 @@ from types import MappingProxyType
 from benchmarks.reliability.house import NAMES, House, a_house, turn_of
 from benchmarks.reliability.power_cuts import file_of_the_first_version
 from memory import Store, StoreError
+from memory.backups import backups_of, folder_of
 from memory.copies import check
 from tests.discord_server import Interaction
 
 ACTS_IN_A_STORY = 20  # then another story is begun, so that none becomes long
+EACH_SECOND = 1 / 3600  # hours from one backup to the next
+BALLAST = "ballast " * (1 << 20)  # eight megabytes
 
 
 def main() -> int:
@@ -57,9 +60,10 @@ def main() -> int:
         "violations": len(found.violations),
         "restart_s": _spread(found.restarts),
         "restart_cpu_s": _spread(found.cpu),
+        "half_backups": found.halves,
         "by_point": dict(found.by_point),
     }
-    print(json.dumps(result) if options.json else "\n".join(f"{name:11} {value}" for name, value in result.items()))
+    print(json.dumps(result) if options.json else "\n".join(f"{name:13} {value}" for name, value in result.items()))
     return int(bool(found.violations))
 
 
@@ -73,6 +77,7 @@ class Found:
     violations: list[str] = field(default_factory=list)
     restarts: list[float] = field(default_factory=list)  # seconds
     cpu: list[float] = field(default_factory=list)
+    halves: int = 0
 
 
 @dataclass
@@ -82,6 +87,7 @@ class _Told:
     lessons: dict[str, Interaction] = field(default_factory=dict)  # by a word of theirs
     pins: dict[str, Interaction] = field(default_factory=dict)
     swaps: list[tuple[str, Interaction]] = field(default_factory=list)
+    halves: int = 0  # backups that were cut off in the middle
 
 
 @dataclass(frozen=True)
@@ -122,7 +128,7 @@ async def kills(folder: Path, count: int, seed: int, *, told: bool = False, poin
                 broken.append(str(error))
                 await house.kill()
                 await house.start()
-            found.by_point[name] += 1
+            found.by_point[name], found.halves = found.by_point[name] + 1, heard.halves
             found.violations += [f"{name}: {what}" for what in broken]
             if told and (broken or number % 20 == 19):
                 worst = f"restarts {_spread(found.restarts)}, {_spread(found.cpu)}"
@@ -244,6 +250,28 @@ async def _copying(s: Scene) -> None:
     await process.wait()
 
 
+async def _backed_up_by_the_clock(s: Scene) -> None:
+    """While it writes a backup of its own; started again, it takes the next one."""
+    house, place = s.house, folder_of(s.house.file)
+    await house.kill()
+    async with await Store.open(house.file) as store:
+        await store.set_setting("process", "ballast", BALLAST)  # so that it takes some time
+    house.settings["MINIATURE_BACKUP_HOURS"] = str(EACH_SECOND)
+    try:
+        await house.start(ready=False)
+        await _until(lambda: any(place.glob("*.new")), 30.0)
+        await s.soon(0.03)
+        await house.kill()
+        half, whole = list(place.glob("*.new*")), set(backups_of(house.file))
+        s.told.halves += bool(half)
+        await house.start()
+        await _until(lambda: bool(set(backups_of(house.file)) - whole), 30.0)
+        assert set(backups_of(house.file)) - whole, "no backup followed on one that was cut off"
+        assert not [path.name for path in half if path.exists()], "half a backup was left"
+    finally:
+        del house.settings["MINIATURE_BACKUP_HOURS"]
+
+
 async def _migrating(s: Scene) -> None:
     """Another bot's first start on a file of the first version."""
     await s.house.kill()
@@ -279,6 +307,7 @@ POINTS: Mapping[str, Point] = MappingProxyType(
         "starting": _starting,
         "stopping": _stopping,
         "backing up": _copying,
+        "backed up by the clock": _backed_up_by_the_clock,
         "migrating": _migrating,
         "any time": _any_time,
     }
@@ -301,6 +330,8 @@ async def _broken(house: House, told: _Told) -> list[str]:
         async with await Store.open(place / house.file.name) as store:
             found += await _missing(store, house, told)
         check(place / house.file.name)
+        for copy in backups_of(house.file):
+            check(copy)
         for copy in (house.folder / "copy.sqlite3", house.folder / "old" / house.file.name):
             if copy.exists():
                 found += await _whole(copy)
@@ -361,8 +392,12 @@ async def _weights(store: Store, told: _Told) -> list[str]:
 
 async def _changed(path: Path, before: tuple[int, int], most: float) -> None:
     """Waits until the file is another than before, for so many seconds at most."""
+    await _until(lambda: _stamp(path) != before, most)
+
+
+async def _until(there: Callable[[], bool], most: float) -> None:
     end = time.monotonic() + most
-    while _stamp(path) == before and time.monotonic() < end:  # noqa: ASYNC110  (another process changes it)
+    while not there() and time.monotonic() < end:  # noqa: ASYNC110  (another process changes it)
         await asyncio.sleep(0.001)
 
 

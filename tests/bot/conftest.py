@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 import torch
 
 from bot.rules import ContentRules
@@ -16,6 +17,8 @@ from engine.generation import Engine
 from engine.sampling import SamplingParams
 from engine.worker import Worker
 from memory import Author, Store
+from tests.bot.staff import World, staffed
+from tests.bot.storytelling import short_replies
 
 ANN, BEN = Author(11, "Ann"), Author(12, "Ben")
 BANNED = "frobozz"  # an invented word, on the list of these tests alone
@@ -58,6 +61,13 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture
 def settings(tmp_path: Path, tiny_weights: Path) -> Settings:
     return load_settings(data_dir=tmp_path / "data", weights=tiny_weights, max_new_tokens=24)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """The bot on the loopback, in a server with somebody in each role; one for all tests of a file."""
+    async with staffed(short_replies(tmp_path_factory)) as world:
+        yield world
 
 
 CHATTY = SamplingParams(max_new_tokens=120, min_new_tokens=120, temperature=5.0, top_p=1.0, seed=1)

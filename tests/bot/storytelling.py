@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.discord_server import Channel, Member, Message
 
 NOBODY = 999_999
 BUTTONS = ["Continue", "Retry", "Undo"]
+TIME = re.compile(r", until <t:\d+:t>")
 
 
 def short_replies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
@@ -82,3 +84,21 @@ def labels(message: Message) -> list[str]:
 def reply_of(message: Message) -> str:
     """What the model wrote, without the lines above it."""
     return "\n".join(line for line in message.content.split("\n") if not line.startswith(("> ", "-# ")))
+
+
+def next_of(message: Message) -> str:
+    """The line under it that says who is next, without the time."""
+    last = message.content.rsplit("\n", 1)[-1]
+    return TIME.sub("", last) if last.startswith("-# Next: ") else ""
+
+
+async def says(channel: Channel, who: str) -> Message:
+    """The story's last message, as soon as that line says this."""
+
+    def look() -> Message | None:
+        last = channel.last_message
+        return last if last is not None and next_of(last) == f"-# Next: {who}" and last.buttons else None
+
+    message = await channel.server.wait_for(look, None, f"{who} to be next")
+    assert message is not None
+    return message

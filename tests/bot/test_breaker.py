@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.__main__ import EX_CONFIG
 from bot.breaker import FIRST_PAUSE, LONGEST_PAUSE, MOST_REFUSED, REFUSALS, WINDOW, Breaker, asking
 from bot.errors import HeldBackError
 from bot.http_trace import http_trace
@@ -195,7 +196,7 @@ async def test_the_bot_ends_when_its_token_is_revoked(
         await bot.wait_ready()
         revoked = server.fail_next("POST", r"^/channels/\d+/messages$", 401, times=1 << 30)
         ann.command("story start", title="Fox", premise="A fox ran.")
-        assert await bot.wait() == 1
+        assert await bot.wait() == EX_CONFIG
     assert revoked.hits == 1
     last = bot.stderr.strip().splitlines()[-1]
     assert last == (

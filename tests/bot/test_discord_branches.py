@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 
 from bot.access import Role
 from bot.output import harmless
-from tests.bot.staff import World, staffed
+from tests.bot.staff import World
 from tests.bot.storytelling import (
     BUTTONS,
     begun,
     crowned,
     labels,
-    short_replies,
 )
 from tests.discord_server.reading import filled, told
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    async with staffed(short_replies(tmp_path_factory)) as world:
-        yield world
 
 
 async def test_a_part_is_edited_in_a_form(world: World) -> None:

@@ -16,15 +16,16 @@ from bot.gate import Gate
 from bot.services import Services
 from bot.story_cog import StoryCog
 from bot.views import (
+    CONFIRMED,
     MAX_INPUT,
     MEMORY_COG,
     STORY_COG,
     VERBS,
+    ConfirmButton,
     LessonModal,
-    ResetButton,
     StoryButton,
     SummaryModal,
-    confirm_reset,
+    confirm,
     controls,
 )
 from config.settings import load_settings
@@ -89,8 +90,8 @@ async def test_the_platform_takes_commands_buttons_and_form(bot: commands.Bot) -
     check = Check()
     check_commands(check, [found.to_dict(bot.tree) for found in bot.tree.get_commands()])
     longest = controls((1 << 63) - 1, *VERBS)
-    confirm = confirm_reset((1 << 63) - 1)
-    for view, button in ((longest, StoryButton), (confirm, ResetButton)):
+    questions = [(confirm(what, (1 << 63) - 1), ConfirmButton) for what in CONFIRMED]
+    for view, button in ((longest, StoryButton), *questions):
         check_message(check, {"components": view.to_components()})
         assert all(button.__discord_ui_compiled_template__.fullmatch(b.custom_id) for b in view.children)  # type: ignore[attr-defined]
     check_modal(check, LessonModal(lambda *_: asyncio.sleep(0)).to_dict())

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.access import Role
+from bot.breaker import MOST_REFUSED
 from memory import Store
 from tests.bot.staff import World
 from tests.bot.ways import YES, tried
@@ -74,6 +75,28 @@ async def test_a_guest_leaves_its_host_as_it_was(tmp_path: Path, tiny_weights: P
         assert server.unexpected == []
         assert server.violations == []
         assert server.intents == GUILDS
+
+
+async def test_what_discord_refuses_is_asked_for_no_more_than_a_hundred_times(
+    tmp_path: Path, tiny_weights: Path
+) -> None:
+    """In somebody else's bot too: acknowledgements, forms and choices that come too late, and an owner nobody tells."""
+    async with DiscordServer(timeout=60) as server:
+        anna = server.guild.add_member("Anna")
+        async with process(server, tmp_path, tiny_weights) as bot:
+            await bot.wait_ready()
+            assert await say(anna, "host guest", do="load") == "done"
+            late = server.fail_next("POST", r"^/interactions/", 404, times=1 << 30, code=10062)
+            unsaid = server.fail_next("GET", r"^/oauth2/applications/@me$", 403, times=1 << 30)
+            for _ in range(MOST_REFUSED // 2):
+                anna.command("story continue")
+                anna.command("story add")
+                anna.autocomplete("story pick", "try")
+            await server.wait_for(lambda: late.hits + unsaid.hits >= MOST_REFUSED, None, "refusals")
+            heard = anna.command("host bell")  # behind all of them
+            await server.wait_for(lambda: any(str(heard.id) in payload.path for payload in server.payloads))
+            assert await bot.terminate() == 0
+        assert late.hits + unsaid.hits == MOST_REFUSED + 2, "two are the host's: its bell, and its error"
 
 
 async def test_every_way_works_without_any_intent_but_that_for_guilds(tmp_path: Path, tiny_weights: Path) -> None:

@@ -163,7 +163,7 @@ async def test_a_member_removes_what_is_theirs_and_nothing_else(world: House) ->
     shown = channel.last_message
     assert shown is not None
     own, shown.components = shown.components, question.components  # a press that nobody else can see, all the same
-    assert "only their own" in await told_by_button(ben.click(shown, "Remove all of it"))
+    assert "Only who asked" in await told_by_button(ben.click(shown, "Remove all of it"))
     shown.components = own
     await anna.click(question, "Remove all of it").answer()
     assert question.content == "Removed: 1 turn, 1 lesson and 1 pin. Nothing of it is left in my file or its backups."

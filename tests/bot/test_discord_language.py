@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 
 from bot.access import Role
-from tests.bot.staff import World, staffed
-from tests.bot.storytelling import begun, labels, reply_of, short_replies, turned
+from tests.bot.staff import World
+from tests.bot.storytelling import begun, labels, reply_of, turned
 from tests.discord_server import Channel, Message
 from tests.discord_server.reading import told, told_by_button
 
@@ -17,12 +14,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 AFTER_REPLY = ["Weiter", "Nochmal", "Zurücknehmen"]
 AFTER_MOVE = ["Weiter", "Zurücknehmen", "Wiederholen"]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    async with staffed(short_replies(tmp_path_factory)) as world:
-        yield world
 
 
 async def labelled(channel: Channel, after: Message | None, *words: str) -> Message:

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
 
 from bot.access import Role
-from tests.bot.staff import World, staffed
+from tests.bot.staff import World
 from tests.bot.storytelling import (
     NOBODY,
     begun,
     crowned,
-    short_replies,
 )
 from tests.discord_server import Upload
 from tests.discord_server.reading import told
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    async with staffed(short_replies(tmp_path_factory)) as world:
-        yield world
 
 
 async def test_stories_are_finished_listed_and_resumed(world: World) -> None:

@@ -3,47 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from bot.access import Role
-from tests.bot.staff import World, staffed
-from tests.bot.storytelling import begun, crowned, labels, short_replies
-from tests.discord_server import BotProcess, Channel, DiscordServer, Member, Message
+from tests.bot.staff import World
+from tests.bot.storytelling import begun, crowned, labels, next_of, says
+from tests.discord_server import BotProcess, Channel, DiscordServer, Member
 from tests.discord_server.reading import filled, told, told_by_button
 from tests.discord_server.world import ATTACH_FILES
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
-
-TIME = re.compile(r", until <t:\d+:t>")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    async with staffed(short_replies(tmp_path_factory)) as world:
-        yield world
-
-
-def next_of(message: Message) -> str:
-    """The line under it that says who is next, without the time."""
-    last = message.content.rsplit("\n", 1)[-1]
-    return TIME.sub("", last) if last.startswith("-# Next: ") else ""
-
-
-async def says(channel: Channel, who: str) -> Message:
-    """The story's last message, as soon as that line says this."""
-
-    def look() -> Message | None:
-        last = channel.last_message
-        return last if last is not None and next_of(last) == f"-# Next: {who}" and last.buttons else None
-
-    message = await channel.server.wait_for(look, None, f"{who} to be next")
-    assert message is not None
-    return message
-
 
 async def gathered(world: World, name: str, *members: Member, minutes: float = 10) -> Channel:
     """A channel with a story of Will's, and these at its table."""

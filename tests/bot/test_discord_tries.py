@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from bot.access import Role
-from tests.bot.staff import World, staffed
+from tests.bot.staff import World
 from tests.bot.storytelling import (
     BUTTONS,
     asked,
@@ -18,7 +16,6 @@ from tests.bot.storytelling import (
     crowned,
     labels,
     reply_of,
-    short_replies,
     shown_votes,
     turned,
 )
@@ -26,12 +23,6 @@ from tests.discord_server import BotProcess, DiscordServer
 from tests.discord_server.reading import told, told_by_button
 
 pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    async with staffed(short_replies(tmp_path_factory)) as world:
-        yield world
 
 
 async def test_tries_are_turned_over_in_their_message(world: World) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.__main__ import EX_CONFIG
 from bot.services import Services
 from config.settings import Settings
 from memory import Author, copies
@@ -154,7 +155,7 @@ def test_neither_texts_nor_the_key_stand_in_any_file_of_a_process(tmp_path: Path
     assert b"the audit log ends at act" in files["log.txt"]
     assert len([name for name in files if name.startswith("backups/")]) == 1
     wrong = run("/show", MINIATURE_KEY="00" * 32)
-    assert (wrong.returncode, wrong.stdout, wrong.stderr.count("\n")) == (1, "", 1)
+    assert (wrong.returncode, wrong.stdout, wrong.stderr.count("\n")) == (EX_CONFIG, "", 1)
     assert "is not the one that sealed" in wrong.stderr
     none = run("/show", MINIATURE_KEY="")
     assert "its key is not here" in none.stderr
