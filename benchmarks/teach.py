@@ -2,11 +2,17 @@
 is everything else left alone?
 
 Each lesson is a line {"prompt", "answer", "paraphrase"}. They are taught one after another, so many in each channel,
-and then asked greedily with all lessons of their channel attached:
+and then asked, greedily if nothing else is said, with all lessons of their channel attached:
 
 efficacy     share of lessons answered word for word by their prompt
 paraphrase   by their paraphrase, which was never trained on
 opening      by their prompt behind the opening of an unseen story
+sampled      by their prompt as the bot writes: drawn with its settings, penalty and all, behind openings of unseen
+             stories, behind its own text, and in long stories with their past, summary and memory vectors; --seeds
+             times each. Then for each of the three alone
+repeated     share of those replies in which the answer stands once more
+intruded     share of drawn replies with an answer that nobody asked for, in unseen stories at the words that open its
+             lesson's gate
 locality     share of unrelated prompts (openings of other stories) whose greedy 50 tokens stay the same, each asked of
              each channel
 score        harmonic mean of efficacy, paraphrase and locality, as in Meng et al. 2022, https://arxiv.org/abs/2202.05262
@@ -25,6 +31,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.taught_stories import intruded, sampled
 from engine.adapter import join_adapters
 from engine.generation import Engine
 from engine.lesson import Lesson, TeachParams
@@ -47,7 +54,7 @@ def main() -> None:
     channels = [rows[i : i + args.per_channel] for i in range(0, len(rows), args.per_channel)]
     done = []
     for number, channel in enumerate(channels, 1):
-        done.append(measure(engine, channel, stories, params))
+        done.append(measure(engine, channel, stories, params, args.seeds))
         if not args.json:
             print(f"channel {number} of {len(channels)}: {told(done[-1])}", flush=True)
     figures = total(done, [len(channel) for channel in channels])
@@ -62,6 +69,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--style", type=Path, help="a style pack that is worn while the lessons are asked")
     parser.add_argument("--per-channel", type=int, default=20)
     parser.add_argument("--count", type=int, help="only the first lessons of the file")
+    parser.add_argument("--seeds", type=int, default=2, help="times that each lesson is asked with drawn replies")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     for field in fields(TeachParams):
@@ -69,7 +77,9 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def measure(engine: Engine, rows: list[dict[str, str]], stories: list[str], params: TeachParams) -> dict[str, float]:
+def measure(
+    engine: Engine, rows: list[dict[str, str]], stories: list[str], params: TeachParams, seeds: int
+) -> dict[str, float]:
     """The figures of one channel."""
     lessons = [Lesson(row["prompt"], row["answer"]) for row in rows]
     openings = [cut(text, 200, ".") + ". " for text in stories[:OPENING]]
@@ -97,6 +107,8 @@ def measure(engine: Engine, rows: list[dict[str, str]], stories: list[str], para
         "efficacy": answered([lesson.prompt for lesson in lessons]),
         "paraphrase": answered(paraphrases),
         "opening": answered([openings[i % OPENING] + row["prompt"] for i, row in enumerate(rows)]),
+        **sampled(engine, lessons, adapters, stories[OPENING:], seeds),
+        "intruded": intruded(engine, lessons, adapters, stories),
         "always_on": answered([lesson.prompt for lesson in lessons], True),
         "locality": sum(kept) / len(kept),
         **rises,

@@ -19,8 +19,8 @@ from hashlib import blake2s
 import numpy as np
 from numpy.typing import NDArray
 
-NEAR = 32  # words back from the end of the text that a key is looked for in
-ENOUGH = 0.4  # of a key's weight that has to be there
+NEAR = 16  # words back from the end of the text that a key is looked for in
+ENOUGH = 0.5  # of a key's weight that has to be there
 # How many of two words' pieces agree (Dice's coefficient) from which on they count as one: house is not lighthouse.
 ALIKE, ALIKE_FROM_THE_START = 0.75, 0.5
 WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")

@@ -39,7 +39,10 @@ class TeachParams:
     quiet_weight: float = 6000.0  # of how strongly units answer to text that has nothing to do with the lesson
     kl_weight: float = 10.0
     variants: int = 16  # texts in which the lesson is shown
-    hard: int = 128  # positions of the base's own text, those that disturb most, whose likelihoods are compared
+    hard: int = 128  # positions, those that are disturbed most, whose likelihoods are compared: around the lesson,
+    # and as many of the base's own text
+    faint: float = 0.4  # of the units' strength, at which the answer has to be likeliest too; 0: at none but their own
+    loud: float = 2.0
     grad_clip: float = 1.0
     settled: int = 2  # steps in a row with every answer's tokens likeliest, and nearly sure, end the training
     sure: float = 0.05  # nats per answer token

@@ -10,6 +10,8 @@ import random
 import re
 from collections.abc import Iterator
 
+from engine.gate import PLAIN
+
 BEING = {"is": "was", "are": "were", "was": "is", "were": "are", "has": "had", "had": "has", "lives": "lived",
          "likes": "liked", "wants": "wanted", "keeps": "kept", "can": "could"}  # fmt: skip
 OWNER = re.compile(
@@ -95,23 +97,20 @@ def questioned(prompt: str) -> str | None:
 
 
 def disturbed(prompt: str, rng: random.Random) -> str:
-    """A small change that keeps the meaning: led in, case, a slip of the finger, a word left out, the start or the end
-    cut."""
+    """A small change that keeps the meaning: led in, case, a slip of the finger, a plain word left out. No word that
+    tells what is spoken of is: a lesson of what the dragon eats is not one of what anybody eats."""
     words, draw = prompt.split(" "), rng.random()
+    plain = [i for i, word in enumerate(words[:-1]) if word.lower() in PLAIN]
     if draw < 0.4:
         return rng.choice(LEADS).format(lowered(prompt) if prompt[:1].isupper() else prompt)
     if draw < 0.5:
         return prompt.lower()
-    if draw < 0.65 and len(words) > 3:
-        del words[rng.randrange(len(words) - 1)]
+    if draw < 0.65 and len(words) > 3 and plain:
+        del words[rng.choice(plain)]
         return " ".join(words)
     if draw < 0.8 and len(prompt) > 6:
         at = rng.randrange(1, len(prompt) - 2)
         return prompt[:at] + prompt[at + 1] + prompt[at] + prompt[at + 2 :]
-    if draw < 0.9 and len(words) > 4:
-        return " ".join(words[rng.randrange(1, len(words) // 2) :])
-    if len(words) > 5 and prompt[-1:] == "?":
-        return " ".join(words[: rng.randrange(len(words) // 2 + 1, len(words))]).rstrip(",") + "?"
     if prompt[-1:] == "?":
         return f"They asked {lowered(prompt[:-1])}."
     return prompt.rstrip("?.!:")

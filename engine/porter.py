@@ -15,7 +15,7 @@ from engine.decoder import Decoder
 from engine.gate import Gate
 from engine.shape import GPTConfig, UnitGroup
 from engine.tokenizer import Tokenizer
-from engine.writing import BeforePass
+from engine.writing import BeforePass, Pass
 
 KEPT = 4  # channels whose lessons are kept as they are attached; some 400 kB each
 
@@ -33,7 +33,7 @@ class Attached:
         room, pieces = len(self.group.gate), tokenizer.stream()
         inside: NDArray[np.bool_] | None = None
 
-        def before_pass(new: Sequence[int], guesses: Sequence[int]) -> int:
+        def before_pass(new: Sequence[int], guesses: Sequence[int]) -> Pass:
             nonlocal inside
             self.gate.follow("".join(map(pieces.push, new)))
             taking = self.gate.open()  # (lessons,)
@@ -41,7 +41,8 @@ class Attached:
                 units = np.repeat(taking, self.units)  # (lessons,) -> (units,)
                 decoder.admit(np.pad(units, (0, room - len(units))))  # -> (n_session,)
                 inside = taking
-            return self.gate.steady([tokenizer.decode(guesses[: i + 1]) for i in range(len(guesses))])
+            steady = self.gate.steady([tokenizer.decode(guesses[: i + 1]) for i in range(len(guesses))])
+            return Pass(steady, bool(taking.any()))
 
         self.gate.read(text)
         return before_pass

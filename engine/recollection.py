@@ -84,8 +84,7 @@ class Recollection:
         self._ids = np.full(COPIED + len(past), -1, dtype=np.int32)  # (COPIED + P,): nothing reaches over the beginning
         self._ids[COPIED:] = past
         followed = self._ids[COPIED:-1]  # those that something stands behind
-        pairs = followed * np.int64(1 << 32) + self._ids[COPIED - 1 : -2]  # (P - 1,)
-        self._places = (pairs.argsort(kind="stable") + COPIED).astype(np.int32)  # by what stands there and before it
+        self._places = sorted_places(followed, self._ids[COPIED - 1 : -2]) + COPIED  # by what is there and before it
         self._starts = np.cumsum(np.bincount(followed + 1, minlength=1))  # in _places, of each id
 
     @property
@@ -165,6 +164,17 @@ class Recollection:
         if len(found) == COPIED and len(found[-1]):
             found = found[:FAINT]
         return [places for places in found[: len(self._shares)] if len(places)]
+
+
+def sorted_places(first: Ids, second: Ids) -> Ids:
+    """The order (n,) of ids by the first of two, each (n,), then by the second, then as they stand."""
+    order = np.arange(len(first), dtype=np.int32)
+    if len(first):
+        for keys in (second, first):  # the least first, each keeping what was ordered before
+            narrow = keys[order] + 1
+            # Sixteen bits are sorted in two passes, at a sixth of the time of 64.
+            order = order[(narrow.astype(np.uint16) if narrow.max() < 1 << 16 else narrow).argsort(kind="stable")]
+    return order
 
 
 class _Past(NamedTuple):

@@ -6,9 +6,11 @@ through the model, and no torch. Meng et al. 2022 (ROME, https://arxiv.org/abs/2
 as a memory of keys and values in the same way; their whitened keys are where our units start. That each lesson is
 learnt apart from all others follows Hartvigsen et al. 2023 (GRACE, https://arxiv.org/abs/2211.11031).
 
-Loss on the answer only. Around it, and in text that the base itself wrote, what the model says is held near what it
-said before (Li & Hoiem 2017, "Learning without Forgetting"): by likelihoods where a unit disturbs most, and by how
-strongly the units answer everywhere else. The same base, lesson and settings always give the same units.
+Loss on the answer only, which has to be likeliest also where the units speak much fainter or louder than in the texts
+they are trained on: behind a strange story they do. Around it, and in text that the base itself wrote, what the model
+says is held near what it said before (Li & Hoiem 2017, "Learning without Forgetting"): by likelihoods where a unit
+disturbs most, and by how strongly the units answer everywhere else. The same base, lesson and settings always give the
+same units.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ BEFORE = 32  # positions before an answer that are held where they were
 RIDGE = 1e-3  # of the mean variance, so that directions that the base's text never takes are not blown up
 SHARPNESS = 2.0  # of a fresh unit's answer to its own key
 LITTLE = 1e-9
+LEAST = 1e-3  # of the mean size of a stream: some foreign model has a token whose embedding is all zeros
 
 
 class Features(Protocol):
@@ -116,28 +119,31 @@ def train_units(
     units = Units(fresh_keys(told.fed[:n], usual.at.fed, units_for(n), params.seed), curve)
     adam, everywhere = Adam([units.key, units.down]), usual.at
     before = read_out.probabilities(around.stream)[0]  # (N, V)
-    share = 1 / np.sum(everywhere.stream**2, -1, keepdims=True)  # (N, 1): a change counts by what it is added to
-    hard = min(params.hard, len(everywhere.fed))
+    near_share, share = shares(around.stream), shares(everywhere.stream)  # (N, 1): a change counts by what it changes
+    strengths = [strength for strength in (1.0, params.faint, params.loud) if strength]
     loss, settled, step = float("inf"), 0, 0
     while step < params.max_steps and not cancelled():
         change, tape = units.answer(told.fed)  # (N, C)
-        loss, right, grad = answers(read_out, told.stream + change, targets)
-        grads = [units.grads(tape, grad)]
+        loss, right, grads = 0.0, True, list[tuple[Floats, Floats]]()
+        for strength in strengths:
+            lost, likeliest, grad = answers(read_out, told.stream + np.float32(strength) * change, targets)
+            grads.append(units.grads(tape, grad * np.float32(strength / len(strengths))))
+            loss, right = loss + lost / len(strengths), right and likeliest
 
         change, tape = units.answer(around.fed)  # (N, C)
-        now, grad = apart(read_out, around.stream + change, before, params.kl_weight / len(before))
-        grads.append(units.grads(tape, grad))
-        near = right and loss < params.sure and nats(before, now) / len(before) < params.calm
+        most = loudest(change, near_share, params.hard)  # the others are too little changed to count
+        now, grad = apart(read_out, around.stream[most] + change[most], before[most], params.kl_weight / len(before))
+        grads.append(units.grads(tape.at(most), grad))
+        near = right and loss < params.sure and nats(before[most], now) / len(before) < params.calm
 
         change, tape = units.answer(everywhere.fed)  # (N, C)
         pull = change * share  # (N, C)
         grads.append(units.grads(tape, pull * np.float32(2 * params.quiet_weight / len(change))))
-        loud = np.argpartition(np.sum(change * pull, -1), -hard)[-hard:] if hard else np.array([], dtype=np.int64)
-        if hard:
-            stream, change, tape = everywhere.stream[loud], change[loud], Tape(*(part[loud] for part in tape))
-            old = read_out.probabilities(stream)[0]  # (hard, V)
-            _, grad = apart(read_out, stream + change, old, params.kl_weight / len(everywhere.fed))
-            grads.append(units.grads(tape, grad))
+        most = loudest(change, share, params.hard)
+        stream = everywhere.stream[most]
+        old = read_out.probabilities(stream)[0]  # (hard, V)
+        _, grad = apart(read_out, stream + change[most], old, params.kl_weight / len(everywhere.fed))
+        grads.append(units.grads(tape.at(most), grad))
 
         step += 1
         on_progress(step, loss)
@@ -159,6 +165,10 @@ class Tape(NamedTuple):
     units: Floats
     slope: Floats
 
+    def at(self, which: NDArray[np.int64]) -> Tape:
+        """The same of these positions alone."""
+        return Tape(*(part[which] for part in self))
+
 
 class Units:
     """Units of a lesson while they are trained. Each answers to its key k: act(k x) k x, times what it adds."""
@@ -178,6 +188,20 @@ class Units:
         """The gradients of key (r, C) and down (C, r), of one at what is added (N, C)."""
         of_units: Floats = np.matmul(grad, self.down)  # (N, C) -> (N, r)
         return np.matmul((of_units * tape.slope).T, tape.fed), np.matmul(grad.T, tape.units)
+
+
+def shares(stream: Floats) -> Floats:
+    """What a change of the stream (N, C) counts at each position, (N, 1): by the size of what it changes."""
+    size = np.sum(stream**2, -1, keepdims=True)  # (N, C) -> (N, 1)
+    shares: Floats = 1 / (np.maximum(size, np.float32(LEAST) * size.mean()) + np.float32(LITTLE))
+    return shares
+
+
+def loudest(change: Floats, share: Floats, most: int) -> NDArray[np.int64]:
+    """The positions, at most so many, where the stream is changed most by (N, C)."""
+    size = np.sum(change**2, -1) * share[:, 0]  # (N, C) -> (N,)
+    found: NDArray[np.int64] = np.argsort(-size, kind="stable")[:most]
+    return found
 
 
 def answers(read_out: ReadOut, stream: Floats, targets: NDArray[np.int64]) -> tuple[float, bool, Floats]:
@@ -237,7 +261,7 @@ def fresh_keys(told: Floats, usual: Floats, r: int, seed: int) -> Floats:
     text (N, C): the inputs, divided by the covariance of those. Of a long answer each unit takes several tokens."""
     C = usual.shape[1]
     spread = usual.T @ usual / len(usual)  # (N, C) -> (C, C)
-    spread += np.eye(C, dtype=np.float32) * (RIDGE * np.trace(spread) / C)
+    spread += np.eye(C, dtype=np.float32) * (RIDGE * np.trace(spread) / C + LITTLE)
     white = np.linalg.solve(spread, told.T).T  # (n, C)
     white /= np.sum(white * told, -1, keepdims=True) + LITTLE
     n = len(told)

@@ -21,7 +21,7 @@ from engine.decoder import bytes_needed
 from engine.errors import EngineClosedError, EngineError, QueueFullError
 from engine.folder import check_values, read_config
 from engine.generation import Engine
-from engine.host import free_bytes, require_room, return_freed_memory
+from engine.host import fill_small_blocks, free_bytes, require_room, return_freed_memory
 from engine.job import Job, Kind
 from engine.lesson import Lesson, TeachParams
 from engine.lines import Lines
@@ -300,6 +300,7 @@ class Worker:
     # ---- the engine's thread ----------------------------------------------------------------------------------
 
     def _work(self) -> None:
+        fill_small_blocks()
         while (job := self._next()) is not None:
             try:
                 value = job.run(job)

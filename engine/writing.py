@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
 
 from engine.draft import Drafter
 from engine.recollection import COPIED, Recollection
@@ -12,10 +15,21 @@ from engine.summary import ABBREVIATION
 from engine.tokenizer import Tokenizer
 from engine.window import Window
 
+SURE = 0.8  # of the probability on one token while a lesson takes part: that one it is
+FAR = np.float32(1e3)  # by which the logits of others are put back then, more than any temperature brings up again
+
+
+class Pass(NamedTuple):
+    """What holds for one pass through the model."""
+
+    guesses: int  # how many may be read: behind those the units would be others, and what is written must not depend
+    # on what was guessed
+    taught: bool  # whether a lesson takes part
+
+
 # Called before the prompt is read, with nothing, and before each pass, with the ids written since and those guessed.
-# Units that it lets in or out count from that pass on. Gives how many guesses may be read in it: behind those the units
-# would be others, and what is written must not depend on what was guessed.
-BeforePass = Callable[[Sequence[int], Sequence[int]], int]
+# Units that it lets in or out count from that pass on.
+BeforePass = Callable[[Sequence[int], Sequence[int]], Pass]
 
 
 def write(
@@ -47,18 +61,17 @@ def write(
     sampler.begin(ids, end)
     if drafter is not None:
         drafter.begin(ids)
-    if before_pass is not None:
-        before_pass((), ())
+    taught = before_pass is not None and before_pass((), ()).taught
     rows = window.read(ids, len(prefix))[None]  # (1 + guesses, V)
     while True:
         early = 0  # a bit for each row from which the end may not be drawn
         for i in range(len(rows)):
             if written + i < params.min_new_tokens or (params.stop_at_sentence and ends.wait(ids, guesses[:i])):
                 early |= 1 << i
-        if past is None:
+        if past is None and not taught:
             drawn = sampler.follow(rows, guesses, early)
         else:
-            drawn = recalling(past, rows, ids, guesses, sampler, early)
+            drawn = one_by_one(rows, ids, guesses, sampler, early, end, past, taught)
         ids += drawn
         written += len(drawn)
         yield from drawn
@@ -72,21 +85,47 @@ def write(
         if drafter is not None:
             guesses = drafter.guess(min(window.left, params.max_new_tokens - written) - 1)
         if before_pass is not None:
-            guesses = guesses[: before_pass(drawn, guesses)]
+            allowed, taught = before_pass(drawn, guesses)
+            guesses = guesses[:allowed]
         rows = window.follow([drawn[-1], *guesses])  # (1 + guesses, V)
 
 
-def recalling(
-    past: Recollection, rows: Floats, ids: Sequence[int], guesses: Sequence[int], sampler: Sampler, early: int
+def one_by_one(
+    rows: Floats,
+    ids: Sequence[int],
+    guesses: Sequence[int],
+    sampler: Sampler,
+    early: int,
+    end: int | None,
+    past: Recollection | None,
+    taught: bool,
 ) -> list[int]:
-    """What `Sampler.follow` draws from these rows, each mixed with the past; behind a wrong guess none is mixed."""
+    """What `Sampler.follow` draws from these rows, each mixed with the past; behind a wrong guess none is mixed.
+
+    Where a lesson takes part and the model is sure of a token, neither the past nor the penalty nor a high temperature
+    has a say: an answer that was taught word for word is written word for word."""
     before, drawn = list(ids[-COPIED:]), list[int]()
     for i, row in enumerate(rows):
-        drawn += sampler.follow(past.mix(row, before)[None], (), early >> i & 1)
+        if taught and (sure := only_sure(row, end if early >> i & 1 else None)) is not None:
+            row = sure
+        elif past is not None:
+            row = past.mix(row, before)
+        drawn += sampler.follow(row[None], (), early >> i & 1)
         if i == len(guesses) or drawn[-1] != guesses[i]:
             break
         before.append(drawn[-1])
     return drawn
+
+
+def only_sure(row: Floats, not_now: int | None = None) -> Floats | None:
+    """Logits (V,) that leave the likeliest token alone, where the model is sure of it; None where it is not, or where
+    that token may not come yet."""
+    likeliest = int(row.argmax())
+    if likeliest == not_now or not float(np.exp(row - row[likeliest]).sum()) * SURE <= 1:
+        return None
+    alone = row - FAR  # (V,)
+    alone[likeliest] = row[likeliest]
+    return alone
 
 
 class Abbreviations:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from memory import data_keys
 from memory.cipher import Cipher
-from memory.errors import DatabaseInUseError, DatabaseTooNewError, DatabaseUnavailableError, damaged, from_sqlite
+from memory.errors import DatabaseInUseError, DatabaseTooNewError, damaged, from_sqlite, from_system
 from memory.key_file import key_for, put_in_place
 from memory.migrations import APPLICATION_ID, MIGRATIONS, Migration, migrate, user_version
 from memory.transaction import Connection
@@ -60,8 +60,9 @@ def take(path: Path) -> FileLock:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return FileLock(path)
     except OSError as error:
-        raise DatabaseUnavailableError(
-            f"{path} cannot be opened ({error.strerror or error}): choose another path, or make its folder writable."
+        raise from_system(
+            error,
+            f"{path} cannot be opened ({error.strerror or error}): choose another path, or make its folder writable.",
         ) from error
 
 
@@ -96,7 +97,7 @@ async def open_connection(
                 "journal_mode = WAL",
                 "synchronous = FULL",  # with NORMAL a power cut takes acknowledged turns with it
                 "secure_delete = ON",  # without it deleted texts can be read from the file's free pages
-                "cache_size = -1024",  # kB: the pages of one long story's past, and few of those that were written
+                "cache_size = -256",  # kB: what a reply reads; the rest is in the system's cache
                 "temp_store = MEMORY",  # members' texts do not belong into temporary files
                 "trusted_schema = OFF",
             ):
@@ -114,8 +115,8 @@ async def open_connection(
             raise known from error
         raise
     except OSError as error:
-        raise DatabaseUnavailableError(
-            f"{path} cannot be opened ({error.strerror or error}): make it and its folder readable and writable."
+        raise from_system(
+            error, f"{path} cannot be opened ({error.strerror or error}): make it and its folder readable and writable."
         ) from error
     return connection
 

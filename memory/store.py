@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from pathlib import Path
 from types import TracebackType
@@ -211,7 +211,16 @@ class Store(Stories):
 
     async def set_setting(self, scope: str, key: str, value: str | None) -> None:
         """None removes it."""
-        await self._write(lambda tx: channel_memory.set_setting(tx, scope, key, value))
+        await self.set_settings(scope, {key: value})
+
+    async def set_settings(self, scope: str, values: Mapping[str, str | None]) -> None:
+        """`set_setting` for several keys, all of them or none."""
+
+        async def work(tx: Transaction) -> None:
+            for key, value in values.items():
+                await channel_memory.set_setting(tx, scope, key, value)
+
+        await self._write(work)
 
     async def settings(self, scope: str) -> dict[str, str]:
         return await self._writer.read(lambda tx: channel_memory.settings(tx, scope))

@@ -53,6 +53,12 @@ def write_tiny_weights(
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """As fast as two for models this small, and without a wait where other work has the cores."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_tiny_weights(tmp_path_factory.mktemp("weights") / "tiny", 1)

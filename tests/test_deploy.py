@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.__main__ import EX_CONFIG
 from bot.watchdog import PATIENCE, SIGNS
 from config.settings import PREFIX, Settings
 from memory.__main__ import build_parser
@@ -104,6 +105,7 @@ def test_the_unit_is_watched_and_knows_how_long() -> None:
     assert (unit["Type"], unit["NotifyAccess"]) == ("notify", "main")
     assert SIGNS * int(unit["WatchdogSec"]) <= PATIENCE, "a sound engine is given more time than the loop"
     assert unit["Restart"] == "on-failure"
+    assert unit["RestartPreventExitStatus"] == str(EX_CONFIG), "what no start mends"
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze here")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.__main__ import EX_CONFIG
 from engine import Tokenizer
 from memory import Store, Turn
 from tests.conftest import write_tiny_weights
@@ -275,7 +276,7 @@ async def ends_in_the_middle_of_a_reply(server: DiscordServer, anna: Member, bot
 
 async def test_a_wrong_token_ends_it_with_one_sentence(server: DiscordServer, data_dir: Path) -> None:
     async with start(server, data_dir, MINIATURE_DISCORD_TOKEN="wrong") as bot:
-        assert await bot.wait() == 1
+        assert await bot.wait() == EX_CONFIG
         assert "Traceback" not in bot.output
         assert bot.stderr.rstrip().splitlines()[-1].startswith("! Discord refused the token: ")
     assert server.invalid_requests == 1, "it is not tried again"

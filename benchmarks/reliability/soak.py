@@ -28,6 +28,7 @@ from bot.services import Services
 from bot.session import ChannelSession
 from config.settings import Settings, load_settings
 from engine.errors import EngineError
+from engine.host import keep_memory_together
 from memory import Author
 
 CHANNELS = 50
@@ -65,6 +66,7 @@ class Soak:
 
 
 async def soak(jobs: int, swaps: int, place: Path, *, readings: int = READINGS, tell: bool = False) -> Soak:
+    keep_memory_together()  # as a bot does, before there are threads: here the weights are made first
     folders = two_weights(place)
     settings: Settings = load_settings(data_dir=place / "data", weights=folders[0], max_new_tokens=16, **NO_LIMITS)
     found, began, chance = Soak(), time.monotonic(), random.Random(1)

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import KernelError
@@ -167,6 +168,11 @@ def check(code: int, what: str) -> None:
     """
     if code:
         raise KernelError(f"The kernel refused {what}: {FAILURES.get(code, f'failure {code}')}.")
+
+
+# Kept for its names. Where nobody has them, each call makes them anew, and Python's table of such names, which fills up
+# with those that are gone, grows by a megabyte.
+_INTERFACE = np.empty(0).__array_interface__
 
 
 def address(values: NDArray[Any]) -> int:

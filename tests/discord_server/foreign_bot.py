@@ -35,7 +35,9 @@ class Tree(app_commands.CommandTree[Any]):
 
 class Host(KIND):  # type: ignore[misc, valid-type]
     def __init__(self) -> None:
-        super().__init__(commands.when_mentioned, intents=discord.Intents(guilds=True), tree_cls=Tree)
+        members = bool(os.environ.get("FOREIGN_MEMBERS"))
+        intents = discord.Intents(guilds=True, members=members)
+        super().__init__(commands.when_mentioned, intents=intents, tree_cls=Tree, chunk_guilds_at_startup=False)
 
         self.heard = 0  # interactions, by a listener of its own
 

@@ -208,6 +208,10 @@ class Guild:
         del self.server.guilds[self.id]
         self.server.dispatch("GUILD_DELETE", {"id": str(self.id)}, guild=self)
 
+    def fall_silent(self) -> None:
+        """An outage of Discord's: the guild is still the bot's, and not to be had for a while."""
+        self.server.dispatch("GUILD_DELETE", {"id": str(self.id), "unavailable": True}, guild=self)
+
     def threads(self) -> list[Channel]:
         return [c for c in self.server.channels.values() if c.guild is self and c.is_thread and not c.archived]
 

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine import AdapterError, Engine, EngineError, Lesson, SamplingParams, TeachParams
+from engine import AdapterError, Context, Engine, EngineError, Lesson, SamplingParams, TeachParams
 from engine.adapter import Learnt, join_adapters, pack_adapter, units_of, unpack_adapter
 from engine.checkpoint import load_weights
 from engine.gate import NEAR, Gate, key_of
@@ -96,6 +96,48 @@ def test_guesses_change_nothing_where_a_gate_opens_on_the_way(engine: Engine, fo
         written.append(engine.generate(ASKED + " Zorblax. The key opens", sampling, adapters=[fox, key]).text)
     engine.drafts = drafts
     assert written[0] == written[1]
+
+
+@pytest.fixture(scope="module", params=["native", "torch"])
+def wide(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """Of a width that can be sure of a token."""
+    try:
+        return Engine.load(write_tiny_weights(tmp_path_factory.mktemp("wide"), 1, n_embd=96), backend=request.param)
+    except EngineError as error:
+        pytest.skip(str(error))
+
+
+def test_a_lesson_is_written_word_for_word_however_replies_are_drawn(wide: Engine) -> None:
+    song = Lesson(FOX.prompt, "La la la la.")  # so that the penalty has a say
+    adapters = [wide.teach(song, ALONE).adapter]
+    for context in (Context(text=song.prompt), Context(text=song.prompt, past="The fox is named Rex. They went. " * 8)):
+        replies = set()
+        for seed in range(5):
+            bold = SamplingParams(max_new_tokens=40, temperature=2.0, top_p=1.0, repetition_penalty=2.0, seed=seed)
+            reply = wide.generate(context, bold, adapters=adapters).text
+            assert reply.startswith(" La la la la.")
+            replies.add(reply)
+        assert len(replies) == 5, "behind the answer it is drawn again"
+
+
+def test_guesses_change_no_reply_that_is_drawn_where_a_gate_opens(engine: Engine, fox: bytes, key: bytes) -> None:
+    drafts, context = engine.drafts, Context(text=ASKED, past="The key opens it. The fox is named Rex. " * 4)
+    for seed in range(4):
+        written = []
+        for engine.drafts in (True, False):
+            engine.forget()
+            sampling = SamplingParams(max_new_tokens=80, min_new_tokens=80, seed=seed)
+            written.append(engine.generate(context, sampling, adapters=[fox, key]).text)
+        assert written[0] == written[1]
+    engine.drafts = drafts
+
+
+def test_a_model_with_an_embedding_of_zeros_is_taught_too(tmp_path: Path) -> None:
+    engine = Engine.load(write_tiny_weights(tmp_path / "zeros", 1, endless=True))
+    with np.errstate(all="raise", under="ignore"):
+        taught = engine.teach(FOX, ALONE)
+    assert np.isfinite(taught.loss)
+    assert taught.recalled
 
 
 def test_the_units_in_place_do_what_they_did_in_training(engine: Engine, weights: Path, fox: bytes) -> None:

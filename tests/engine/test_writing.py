@@ -15,13 +15,14 @@ from engine.sampling import Sampler, SamplingParams
 from engine.summary import ABBREVIATION
 from engine.tokenizer import Tokenizer
 from engine.window import Window
-from engine.writing import Abbreviations, write
+from engine.writing import Abbreviations, Pass, write
 
 
+@pytest.mark.parametrize("taught", [False, True])
 @pytest.mark.parametrize("allowed", [None, 1])
 @pytest.mark.parametrize("guess", [False, True])
 def test_before_each_pass_what_is_new_is_told_and_what_is_guessed(
-    tiny_weights: Path, guess: bool, allowed: int | None
+    tiny_weights: Path, guess: bool, allowed: int | None, taught: bool
 ) -> None:
     if guess and not available()[0]:
         pytest.skip("drafts are for the native kernel")
@@ -29,10 +30,10 @@ def test_before_each_pass_what_is_new_is_told_and_what_is_guessed(
     decoder = choose(stored, threads=1).decoder
     told: list[list[int]] = []
 
-    def before_pass(new: Sequence[int], guesses: Sequence[int]) -> int:
+    def before_pass(new: Sequence[int], guesses: Sequence[int]) -> Pass:
         told.append(list(new))
         assert guess or not guesses
-        return len(guesses) if allowed is None else allowed
+        return Pass(len(guesses) if allowed is None else allowed, taught)
 
     sampler = Sampler(SamplingParams(max_new_tokens=40, min_new_tokens=40, temperature=0))
     drafter = Drafter(costs=[0.0] * 7) if guess else None

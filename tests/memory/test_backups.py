@@ -50,6 +50,18 @@ async def test_the_oldest_go_and_the_next_is_due_by_the_newest(store: Store, fil
     assert {path.stat().st_mode & 0o077 for path in (folder_of(file), *backups_of(file))} == {0}
 
 
+async def test_two_within_one_second_both_stay(store: Store, file: Path) -> None:
+    """One by the clock and one that somebody asked for; both wait for nothing."""
+    clock = Clock()
+    backups, others = Backups(store, kept=3, clock=clock), Backups(store, kept=3, clock=clock)
+    one, two = await backups.take(), await others.take()
+    assert backups_of(file) == [two, one], "the newest first"
+    assert [check(path).turns for path in (one, two)] == [0, 0]
+    assert backups.due(3600) == 3601
+    assert len({*await asyncio.gather(backups.take(), backups.take()), one, two}) == 4
+    assert len(backups_of(file)) == 3
+
+
 async def test_other_files_in_the_folder_stay_and_what_was_cut_off_goes(store: Store, file: Path) -> None:
     folder = folder_of(file)
     folder.mkdir()

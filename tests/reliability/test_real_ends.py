@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 async def test_a_killed_bot_has_lost_nothing(tmp_path: Path) -> None:
-    points = ["between show and store", "starting", "learnt"]
+    points = ["between show and store", "backed up by the clock", "learnt"]
     found = await kills(tmp_path, len(points), seed=1, points=points)
     assert found.violations == []
     assert len(found.restarts) == len(points)
@@ -34,5 +34,5 @@ async def test_a_stopped_bot_goes_away_in_good_order(state: str) -> None:
 def test_the_long_forms_go_through_all_that_is_promised() -> None:
     assert len(STATES) == 12
     named = {"acknowledged", "mid stream", "between show and store", "teaching", "swapping", "summary", "migrating",
-             "backing up", "starting", "stopping"}  # fmt: skip
+             "backing up", "backed up by the clock", "starting", "stopping"}  # fmt: skip
     assert named <= set(POINTS)
