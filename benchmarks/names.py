@@ -1,4 +1,4 @@
-"""python -m benchmarks.names [--penalty 1.1] [--all-tokens] [--json]: does a hero keep his name?
+"""python -m benchmarks.names [--penalty 1.15] [--all-tokens] [--json]: does a hero keep his name?
 
 Continues openings about heroes with eight names, three times each, and counts how often the name comes again, how often
 another word with its first letter stands where a name would (from Bolt to Boot), and repeated runs of four words.
@@ -40,7 +40,7 @@ def measure(engine: Engine, penalty: float, seeds: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path)
-    parser.add_argument("--penalty", type=float, default=1.1)
+    parser.add_argument("--penalty", type=float, default=1.15)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--all-tokens", action="store_true")
     parser.add_argument("--json", action="store_true")

@@ -85,8 +85,8 @@ def shown(value: Value) -> str:
 
 PRESETS: Mapping[str, Mapping[str, Value]] = MappingProxyType(
     {
-        "steady": {"temperature": 0.6, "top_p": 0.85, "top_k": 40, "repetition_penalty": 1.1},
-        "wild": {"temperature": 1.1, "top_p": 0.97, "top_k": None, "repetition_penalty": 1.15},
+        "steady": {"temperature": 0.6, "top_p": 0.85, "top_k": 40, "repetition_penalty": 1.15},
+        "wild": {"temperature": 1.1, "top_p": 0.97, "top_k": None, "repetition_penalty": 1.2},
         "default": {},  # the operator's, whatever the server has chosen
     }
 )
@@ -154,7 +154,7 @@ class Dials:
                 Dial("temperature", "how boldly words are drawn", 0, 2, ("0.6", "0.8", "1", "1.2")),
                 Dial("top_p", "the share of likely words drawn from", 0.05, 1, ("0.8", "0.9", "0.95", "1")),
                 Dial("top_k", "the most words drawn from", 1, 1000, (OFF, "20", "40", "100"), True, True),
-                Dial("repetition_penalty", "how much words just used are avoided", 1, 2, ("1", "1.1", "1.2")),
+                Dial("repetition_penalty", "how much words just used are avoided", 1, 2, ("1", "1.15", "1.3")),
                 Dial("length", "tokens of the longest reply", MIN_REPLY, longest, _lengths(longest), True),
             )
         }

@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     temperature: float = Field(0.8, ge=0, le=5)
     top_k: int | None = Field(None, ge=1)
     top_p: float = Field(0.9, gt=0, le=1)
-    repetition_penalty: float = Field(1.1, ge=1, le=10)
+    repetition_penalty: float = Field(1.15, ge=1, le=10)
     max_new_tokens: int = Field(160, ge=8, le=4096)
     longest_reply: int = Field(400, ge=8, le=4096)  # that a channel may choose, as all others wait for it
 

@@ -59,7 +59,7 @@ def build_parser() -> argparse.ArgumentParser:
     generate.add_argument("--temperature", type=float, default=0.8, metavar="T", help="0 takes the likeliest token")
     generate.add_argument("--top-k", type=int, metavar="K", help="off if left out")
     generate.add_argument("--top-p", type=float, default=0.9, metavar="P")
-    generate.add_argument("--repetition-penalty", type=float, default=1.1, metavar="R")
+    generate.add_argument("--repetition-penalty", type=float, default=1.15, metavar="R")
     generate.set_defaults(run=run_generate)
 
     teach = commands.add_parser("teach", parents=[common], help="teach lessons into an adapter")

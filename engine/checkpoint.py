@@ -96,7 +96,7 @@ def save_weights(folder: Path, model: GPT, tokenizer: Tokenizer, card: dict[str,
             "do_sample": True,
             "temperature": 0.8,
             "top_p": 0.9,
-            "repetition_penalty": 1.1,
+            "repetition_penalty": 1.15,
         },
     )
     tokenizer.save(folder)

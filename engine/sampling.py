@@ -31,7 +31,7 @@ class SamplingParams:
     temperature: float = 0.8  # 0 takes the likeliest token every time
     top_k: int | None = None  # off
     top_p: float = 0.9
-    repetition_penalty: float = 1.1
+    repetition_penalty: float = 1.15
     seed: int | None = None  # None: another story every time
     min_new_tokens: int = 0  # the end of the text is not drawn before
     # In the last quarter of max_new_tokens the end of a sentence ends the reply, and nothing ends it behind "Mr.".

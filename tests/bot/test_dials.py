@@ -36,7 +36,7 @@ async def test_the_nearest_choice_holds(services: Services) -> None:
         "temperature": (0.6, "this server's preset steady"),
         "top_p": (0.85, "this server's preset steady"),
         "top_k": (None, "this server"),
-        "repetition_penalty": (1.1, "this server's preset steady"),
+        "repetition_penalty": (1.15, "this server's preset steady"),
         "length": (12, "this channel"),
     }
     sampling = dials.sampling(HERE, GUILD)

@@ -11,7 +11,7 @@ def test_an_empty_environment_is_enough() -> None:
     settings = load_settings()
     assert not settings.has_token
     assert settings.database_file.parent == settings.data_dir
-    assert (settings.temperature, settings.top_k, settings.top_p, settings.repetition_penalty) == (0.8, None, 0.9, 1.1)
+    assert (settings.temperature, settings.top_k, settings.top_p, settings.repetition_penalty) == (0.8, None, 0.9, 1.15)
 
 
 def test_settings_come_from_the_environment_and_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

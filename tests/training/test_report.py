@@ -124,7 +124,7 @@ def test_an_evaluation_is_shown_as_a_table(
     assert str(figures["bits_per_byte"]) in page.text
     assert "sentence_order" in page.text
     assert "<i>valid</i>.txt" in page.text
-    assert "repetition penalty 1.1" in page.text
+    assert "repetition penalty 1.15" in page.text
 
 
 def test_exported_weights_bring_their_card_and_write_the_samples(ground: Ground, tmp_path: Path) -> None:
