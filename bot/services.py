@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
@@ -31,12 +33,13 @@ from config.settings import Settings
 from engine.errors import EngineError
 from engine.folder import default_weights
 from engine.generation import Engine
-from engine.host import keep_memory_together, return_freed_memory
+from engine.host import fill_small_blocks, keep_memory_together, return_freed_memory
 from engine.sampling import SamplingParams
 from engine.signature import check_signature
 from engine.worker import Worker
 from memory import GUILD, Author, Removed, Store, StoreError
 from memory.backups import Backups
+from memory.opening import connect
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +98,10 @@ class Services:
             StartError, StoreError, EngineError: one sentence; nothing is left open.
         """
         keep_memory_together()
+        # Its threads and the store's begin, as this one and the engine's do, with all that is ever kept for them.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(initializer=fill_small_blocks))
         rules = ContentRules.load(settings.rules)
-        store = await Store.open(settings.database_file, key=settings.key_bytes)
+        store = await Store.open(settings.database_file, key=settings.key_bytes, connect=_connect)
         try:
             engine, notices = await _load(settings, store)
         except BaseException:
@@ -245,6 +250,12 @@ class Services:
             return_freed_memory()  # what a reply and the work behind it left; half a millisecond
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("work in the background failed", exc_info=error)
+
+
+def _connect(uri: str) -> sqlite3.Connection:
+    """In the thread of the connection."""
+    fill_small_blocks()
+    return connect(uri)
 
 
 async def _load(settings: Settings, store: Store) -> tuple[Engine, list[str]]:

@@ -174,7 +174,7 @@ class Engine:
         """
         began = time.perf_counter()
         self._wear(style)
-        lessons = self._attach(adapters)
+        lessons = self._attach(adapters, always_on)
         context = Context(text=context) if isinstance(context, str) else context
         room = max(self.config.block_size - sampling.max_new_tokens, self.config.block_size // 2)
         prefix, text, left = render_window(self.tokenizer, context, room)
@@ -216,11 +216,11 @@ class Engine:
         drafter = Drafter(self._table) if self.drafts else None
         return write(self._window, self.tokenizer, prefix, text, sampler, drafter, porter, past)
 
-    def _attach(self, adapters: Sequence[bytes]) -> Attached | None:
+    def _attach(self, adapters: Sequence[bytes], always_on: bool = False) -> Attached | None:
         """Write these lessons' units into the decoder, all of them admitted; None where there are none.
 
         What was read stays: units of the last feed-forward leave no trace in the cache."""
-        lessons = self._channels.attached(adapters) if adapters else None
+        lessons = self._channels.attached(adapters, always_on=always_on) if adapters else None
         if lessons is not self._attached:
             rest = [None] * (self.config.n_layer - 1)
             self._decoder.attach([*rest, lessons.group] if lessons is not None else None)
@@ -360,7 +360,7 @@ class Engine:
             stride: where lessons are gated, the gate is asked anew behind every so many ids.
         """
         self._wear(None)
-        lessons = self._attach(adapters)
+        lessons = self._attach(adapters, always_on)
         self._window.forget()
         if lessons is None or always_on:
             return self._decoder.rows(ids, every=True)

@@ -17,6 +17,7 @@ from engine.shape import GPTConfig, UnitGroup
 from engine.tokenizer import Tokenizer
 from engine.writing import BeforePass, Pass
 
+EVERYWHERE = 0.6  # of their strength, for lessons that take part in all text
 KEPT = 4  # channels whose lessons are kept as they are attached; some 400 kB each
 
 
@@ -53,19 +54,21 @@ class Channels:
 
     def __init__(self, config: GPTConfig, base_id: str) -> None:
         self._config, self._base_id = config, base_id
-        self._kept: OrderedDict[tuple[bytes, ...], Attached] = OrderedDict()  # by the digests of their blobs
+        self._kept: OrderedDict[tuple[bool, tuple[bytes, ...]], Attached] = OrderedDict()  # always on; digests
 
-    def attached(self, adapters: Sequence[bytes]) -> Attached:
-        """The lessons of these blobs, the same object for the same ones as long as it is kept.
+    def attached(self, adapters: Sequence[bytes], *, always_on: bool = False) -> Attached:
+        """The lessons of these blobs, the same object for the same ones as long as it is kept. Those that take part
+        everywhere speak fainter, as they were taught to be heard so too.
 
         Raises:
             AdapterError: one is damaged or belongs to other weights, or there is no room for all.
         """
-        key = tuple(sha256(blob).digest() for blob in adapters)
+        key = always_on, tuple(sha256(blob).digest() for blob in adapters)
         if key not in self._kept:
             lessons = [lesson for blob in adapters for lesson in unpack_adapter(blob, self._config, self._base_id)]
+            group = units_of(lessons, self._config.n_session)
             self._kept[key] = Attached(
-                units_of(lessons, self._config.n_session),
+                group._replace(down=group.down * np.float16(EVERYWHERE)) if always_on else group,
                 Gate([lesson.key for lesson in lessons]),
                 np.array([len(lesson.units) for lesson in lessons]),
             )

@@ -97,7 +97,7 @@ async def open_connection(
                 "journal_mode = WAL",
                 "synchronous = FULL",  # with NORMAL a power cut takes acknowledged turns with it
                 "secure_delete = ON",  # without it deleted texts can be read from the file's free pages
-                "cache_size = -256",  # kB: what a reply reads; the rest is in the system's cache
+                "cache_size = -512",  # kB: what a reply reads, memory vectors included, and few pages written
                 "temp_store = MEMORY",  # members' texts do not belong into temporary files
                 "trusted_schema = OFF",
             ):

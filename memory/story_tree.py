@@ -20,9 +20,10 @@ _STORIES = """SELECT s.id, s.channel, s.guild, s.title, root.text AS premise, s.
     LEFT JOIN open_turns root ON root.id = s.first AND root.kind = 'premise'
     LEFT JOIN turns head ON head.id = s.head """
 
-# The walk carries ids only: a text that is carried along is copied at every step.
+# The walk carries ids only: a text that is carried along is copied at every step. What a condition compares with is
+# `?2`: a statement with a number of its own would be prepared anew each time, and each is kept, some 13 kB.
 _PATH = """WITH RECURSIVE up(id, parent, depth) AS (
-    SELECT id, parent, depth FROM turns WHERE id = ?
+    SELECT id, parent, depth FROM turns WHERE id = ?1
     UNION ALL SELECT t.id, t.parent, t.depth FROM up JOIN turns t ON t.id = up.parent WHERE {condition})
     SELECT t.* FROM up JOIN open_turns t ON t.id = up.id ORDER BY up.depth"""
 
@@ -229,15 +230,15 @@ async def path(tx: Transaction, head: int | None, *, floor: int = 0) -> list[Tur
     """From the turn at depth `floor` (the root: 0) to `head`."""
     if head is None:
         return []
-    return [_row_turn(row) for row in await tx.all(_PATH.format(condition=f"t.depth >= {floor:d}"), head)]
+    return [_row_turn(row) for row in await tx.all(_PATH.format(condition="t.depth >= ?2"), head, floor)]
 
 
 async def recent(tx: Transaction, story: Story, chars: int) -> list[Turn]:
     if story.head is None or chars <= 0:
         return []
     begin = max(story.chars - chars, 0)
-    sql = _PATH.format(condition=f"(SELECT chars_before FROM turns WHERE id = up.id) > {begin:d}")
-    return [_row_turn(row) for row in await tx.all(sql, story.head)]
+    sql = _PATH.format(condition="(SELECT chars_before FROM turns WHERE id = up.id) > ?2")
+    return [_row_turn(row) for row in await tx.all(sql, story.head, begin)]
 
 
 async def passage(tx: Transaction, story: Story, begin: int, end: int) -> str:

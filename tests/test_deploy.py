@@ -159,6 +159,22 @@ def test_the_image_runs_for_nobody_in_particular_and_writes_in_one_place() -> No
     assert not any(f"{secret}=" in text for secret in secrets for _, text in instructions())
 
 
+def test_a_volume_keeps_its_key_to_itself() -> None:
+    """Kubernetes adds the group's rights to all of a volume at each start, unless it is told not to."""
+    assert "fsGroupChangePolicy: OnRootMismatch" in (ROOT / "deploy" / "statefulset.yaml").read_text(encoding="utf-8")
+
+
+def test_the_ways_to_run_the_image_are_one() -> None:
+    def runs(page: Path) -> str:
+        text = page.read_text(encoding="utf-8").replace("\n# ", "\n")
+        found = re.search(r"docker run -d (?:.*\\\n)*.*miniature-memory$", text, re.MULTILINE)
+        assert found is not None
+        return " ".join(found[0].replace("\\", "").split())
+
+    assert runs(DOCKERFILE) == runs(ROOT / "docs" / "hosting.md")
+    assert {"--init", "--read-only"} <= set(runs(DOCKERFILE).split())
+
+
 def test_freed_memory_goes_back_wherever_the_bot_is_started() -> None:
     assert pairs_of(UNIT, "Environment")["MALLOC_ARENA_MAX"] == "2"
     assert "MALLOC_ARENA_MAX=2" in dict(instructions())["ENV"]
@@ -178,5 +194,5 @@ def test_two_gigabytes_of_address_space_are_enough_for_a_story(tmp_path: Path) -
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    reply = done.stdout.strip().splitlines()[-1]
+    reply = " ".join(done.stdout.splitlines()[2:])  # behind what it says at its start
     assert len(reply.split()) > 5, done.stdout

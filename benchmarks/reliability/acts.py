@@ -174,7 +174,7 @@ async def set_setting(s: Scene) -> None:
 
 async def set_settings(s: Scene) -> None:
     """An act too, of which the row in the audit log comes and goes with the settings."""
-    values = {f"key.{number}": s.chance.choice([None, s.text(1)]) for number in range(1, 6)}
+    values = {f"key.{number}": s.chance.choice([None, s.text(9)]) for number in range(1, 9)}
     await s.store.noting(s.who.id, s.channel, "settings.set", "some").set_settings(f"channel:{s.channel}", values)
 
 

@@ -8,7 +8,6 @@ messages of 2,000 characters.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import itertools
@@ -21,6 +20,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from benchmarks.reliability.command_line import parser
 from benchmarks.reliability.evasions import FORMS, parts
 from benchmarks.reliability.script import Script
 from bot import access
@@ -177,12 +177,9 @@ def measure(corpus: Path | None, words: int, count: int, roles: list[Role]) -> M
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--corpus", type=Path, help="public-domain fiction, .txt or .xz, for false alarms and speed")
-    parser.add_argument("--words", type=int, default=1_000_000, help="of the corpus")
-    parser.add_argument("--terms", type=int, default=len(frozen()), help="of the frozen set")
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
+    reading = parser(__doc__, words=1_000_000, terms=len(frozen()))  # of the corpus, and of the frozen set
+    reading.add_argument("--corpus", type=Path, help="public-domain fiction, .txt or .xz, for false alarms and speed")
+    given = reading.parse_args()
     found = measure(given.corpus, given.words, given.terms, list(Role))
     if given.json:
         print(json.dumps(found))

@@ -14,10 +14,8 @@ sequences, acts, cancelled   how many; `awaits` is the furthest await at which o
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import itertools
-import json
 import sys
 import tempfile
 from collections import Counter
@@ -30,6 +28,7 @@ from typing import Any, cast
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from benchmarks.reliability.command_line import parser, tell
 from bot.dials import KEY
 from bot.errors import BotError
 from bot.rules import ContentRules
@@ -54,12 +53,8 @@ SHARED_MEMORY = Path("/dev/shm")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sequences", type=int, default=20_000)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    count = cancellations(options.sequences)
-    print(json.dumps(count) if options.json else "\n".join(f"{name:10} {number:,}" for name, number in count.items()))
+    options = parser(__doc__, sequences=20_000).parse_args()
+    tell(cancellations(options.sequences), as_json=options.json)
     return 0
 
 

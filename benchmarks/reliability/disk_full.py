@@ -14,7 +14,6 @@ violations  a failure that was not told in one sentence by a StoreError, a store
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import random
@@ -30,6 +29,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmarks.reliability.acts import PEOPLE, WRITES, Scene, State, Witness, done, state_of
+from benchmarks.reliability.command_line import parser
 from benchmarks.reliability.power_cuts import file_of_the_first_version
 from memory import Store, StoreError
 
@@ -41,11 +41,11 @@ MEANS = ("pages", "tmpfs", "fsize")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--means", nargs="+", choices=MEANS, default=MEANS)
-    parser.add_argument("--acts", nargs="+", choices=[*WRITES, *OPENINGS], default=[*WRITES, *OPENINGS], metavar="NAME")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
+    reading = parser(__doc__)
+    reading.add_argument("--means", nargs="+", choices=MEANS, default=MEANS)
+    every = [*WRITES, *OPENINGS]
+    reading.add_argument("--acts", nargs="+", choices=every, default=every, metavar="NAME")
+    options = reading.parse_args()
     found = {means: full_disks(means, options.acts) for means in options.means}
     if options.json:
         print(json.dumps({means: asdict(one) for means, one in found.items()}))

@@ -14,7 +14,6 @@ unless all three are 0.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import mmap
@@ -28,6 +27,8 @@ import time
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from benchmarks.reliability.command_line import parser, tell
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0  # seconds for one mutant, on a machine that does other things too
@@ -148,12 +149,9 @@ def main() -> int:
         seed, first, last = map(int, sys.argv[2:5])
         work(Child(seed, first, last, Path(sys.argv[5])))
         return 0
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--mutants", type=int, default=1_000_000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--guided", type=int, default=0, metavar="N", help="runs of atheris for each kind of file")
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
+    reading = parser(__doc__, mutants=1_000_000, seed=1)
+    reading.add_argument("--guided", type=int, default=0, metavar="N", help="runs of atheris for each kind of file")
+    args = reading.parse_args()
     from benchmarks.reliability.hostile_folders import run_cases
 
     cases = run_cases()
@@ -165,7 +163,7 @@ def main() -> int:
         guided = run_guided(args.guided, args.seed)
         figures["guided"] = guided
         figures["crashes"] += sum(not ended_well for ended_well in guided.values())
-    print(json.dumps(figures) if args.json else "".join(f"{name:14} {value}\n" for name, value in figures.items()))
+    tell(figures, as_json=args.json)
     bad = figures["cases_let_in"] or figures["accepted"] or figures["crashes"] or figures["hangs"]
     return 1 if bad else 0
 

@@ -8,9 +8,7 @@ is over 100.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import sys
 import tempfile
 from bisect import bisect_left
@@ -18,6 +16,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.reliability.command_line import parser, tell
 from benchmarks.reliability.tiny import two_weights
 from bot.breaker import MOST_REFUSED, REFUSALS, WINDOW
 from tests.discord_server import BotProcess, DiscordServer
@@ -56,12 +55,7 @@ async def storm(place: Path, *, channels: int, minutes: float, speed: float, bre
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=60.0, help="of the fast clock")
-    parser.add_argument("--speed", type=float, default=120.0)
-    parser.add_argument("--channels", type=int, default=300)
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
+    args = parser(__doc__, minutes=60.0, speed=120.0, channels=300).parse_args()  # minutes of the fast clock
     figures = {}
     with tempfile.TemporaryDirectory() as place:
         for name, breaker, minutes in (("with", True, args.minutes), ("without", False, min(10.0, args.minutes))):
@@ -69,11 +63,7 @@ def main() -> int:
                 Path(place), channels=args.channels, minutes=minutes, speed=args.speed, breaker=breaker
             ))  # fmt: skip
             figures[name] = {"minutes": minutes, "sent": found.sent, "answers": found.kinds, "most_in_ten": found.most}
-    if args.json:
-        print(json.dumps(figures))
-    else:
-        for name, each in figures.items():
-            print(f"{name} the breaker: {each}")
+    tell({f"{name} the breaker": each for name, each in figures.items()}, as_json=args.json)
     return 0 if figures["with"]["most_in_ten"] <= MOST_REFUSED else 1
 
 

@@ -17,9 +17,7 @@ restart_cpu_s       the same in seconds of a processor, which other work on the 
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import random
 import re
 import shutil
@@ -35,6 +33,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from benchmarks.reliability.command_line import parser, tell
 from benchmarks.reliability.house import NAMES, House, a_house, turn_of
 from benchmarks.reliability.power_cuts import file_of_the_first_version
 from memory import Store, StoreError
@@ -48,11 +47,7 @@ BALLAST = "ballast " * (1 << 20)  # eight megabytes
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
+    options = parser(__doc__, kills=500, seed=1).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = asyncio.run(kills(Path(folder), options.kills, options.seed, told=True))
     result = {
@@ -63,7 +58,7 @@ def main() -> int:
         "half_backups": found.halves,
         "by_point": dict(found.by_point),
     }
-    print(json.dumps(result) if options.json else "\n".join(f"{name:13} {value}" for name, value in result.items()))
+    tell(result, as_json=options.json)
     return int(bool(found.violations))
 
 

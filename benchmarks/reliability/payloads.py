@@ -7,13 +7,13 @@ bot sends: none may mention anybody, hold a live link or invite, markdown or a c
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 import re
 from collections import Counter
 from collections.abc import Iterator
 
+from benchmarks.reliability.command_line import parser
 from benchmarks.reliability.discord_client import LIMIT, live, units
 from bot.output import harmless, label, line, quote, split, story_messages
 
@@ -80,11 +80,7 @@ def measure(count: int, seed: int) -> tuple[Counter[str], list[str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--texts", type=int, default=1_000_000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
+    given = parser(__doc__, texts=1_000_000, seed=1).parse_args()
     wrong, examples = measure(given.texts, given.seed)
     if given.json:
         print(json.dumps({"texts": given.texts, "wrong": wrong, "examples": examples}))

@@ -13,9 +13,7 @@ control     the same with `synchronous = NORMAL`, which must lose
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import random
 import shutil
 import sqlite3
@@ -28,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.reliability.acts import CHANNELS, Scene, State, Witness, any_act, done, state_of
+from benchmarks.reliability.command_line import parser, tell
 from benchmarks.reliability.disk import Event, Folder, Plates
 from benchmarks.reliability.recorder import Recorder
 from memory import MIGRATIONS, Store, StoreError
@@ -48,16 +47,13 @@ FIRST_VERSION = """
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cuts", type=int, default=10_000)
-    parser.add_argument("--control", type=int, default=300, help="cuts with synchronous = NORMAL")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
+    reading = parser(__doc__, cuts=10_000, seed=1)
+    reading.add_argument("--control", type=int, default=300, help="cuts with synchronous = NORMAL")
+    options = reading.parse_args()
     found = power_cuts(options.cuts, options.seed, told=True)
     control = power_cuts(options.control, options.seed, synchronous="NORMAL")
     result = {**found, "control": control}
-    print(json.dumps(result) if options.json else "\n".join(f"{name:8} {value}" for name, value in result.items()))
+    tell(result, as_json=options.json)
     return int(found["lost"] + found["damaged"] > 0 or control["lost"] == 0)
 
 

@@ -8,11 +8,11 @@ each step nothing that was made as mature has been shown, exported or read by th
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import itertools
 import json
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from benchmarks.reliability.bans import UNLIMITED, Silence
+from benchmarks.reliability.command_line import parser
 from benchmarks.reliability.script import Script
 from bot.errors import BotError, RefusedError
 from bot.memories import STYLE
@@ -41,6 +42,8 @@ DIRECT = 7  # a channel of direct messages
 WHO = Author(11, "Ann")
 WORD = "blicket"  # mature, by the list of this benchmark
 STEPS = 50  # of one run
+TOLD = 10_000  # steps between two lines about how far it is
+SHARED_MEMORY = Path("/dev/shm")  # where nothing waits for a disk
 RULES = ContentRules([TermList("grown", "words for grown people", (WORD,), general_use=True)])
 RATINGS = ("mature", "mature", "mature", "general", "unknown")
 channels, switch = st.sampled_from(CHANNELS), st.booleans()
@@ -54,7 +57,8 @@ class Rated(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.data = Path(tempfile.mkdtemp())
+        self.data = Path(tempfile.mkdtemp(dir=SHARED_MEMORY if SHARED_MEMORY.is_dir() else None))
+        self.chosen = load_settings(data_dir=self.data, **UNLIMITED)
         write_styles(self.data / "styles")
         self.flags = {CHANNELS[0], DIRECT}
         self.on = True
@@ -63,8 +67,8 @@ class Rated(RuleBasedStateMachine):
         self.services = self.loop.run_until_complete(self._open())
 
     async def _open(self) -> Services:
-        chosen = load_settings(data_dir=self.data, **UNLIMITED)
-        services = Services(chosen, await Store.open(chosen.database_file), cast(Worker, self.script), RULES)
+        store = await Store.open(self.chosen.database_file)
+        services = Services(self.chosen, store, cast(Worker, self.script), RULES)
         services.age_restricted = self.flags.__contains__
         await services.store.set_setting(f"guild:{GUILD}", MATURE_ON, "on" if self.on else None)
         return services
@@ -95,6 +99,8 @@ class Rated(RuleBasedStateMachine):
 
     async def _do(self, channel: int, *work: Any) -> None:
         counted["steps"] += 1
+        if counted["steps"] % TOLD == 0:
+            print(f"{counted['steps']:,} steps", file=sys.stderr)
         self.script.contexts.clear()
         sink = Silence()
         for method, *rest in work:
@@ -225,10 +231,7 @@ def run(steps: int) -> Counter[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=100_000)
-    parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
+    given = parser(__doc__, steps=100_000).parse_args()
     done = run(given.steps)
     if given.json:
         print(json.dumps(done))

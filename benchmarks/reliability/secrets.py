@@ -11,7 +11,6 @@ The exit status is 1 unless both are 0 and every record is there.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import random
@@ -22,6 +21,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from benchmarks.reliability.command_line import parser, tell
 
 ROOT = Path(__file__).parents[2]
 BEHIND = "  | "  # begins the lines of a record but for its first
@@ -160,13 +161,9 @@ def main() -> int:
     if sys.argv[1:2] == ["--child"]:
         child(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
         return 0
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--inputs", type=int, default=100_000)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
+    args = parser(__doc__, inputs=100_000, seed=1).parse_args()
     figures = measure(args.inputs, args.seed)
-    print(json.dumps(figures) if args.json else "".join(f"{name:20} {value:,}\n" for name, value in figures.items()))
+    tell(figures, as_json=args.json)
     return 1 if any(figures[name] for name in ("missing", "leaks", "forged_lines", "control_characters")) else 0
 
 

@@ -9,7 +9,6 @@ signal ends it at once, with the code -15 that a shell and systemd show as SIGTE
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import random
@@ -23,6 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from benchmarks.reliability.command_line import parser
 from benchmarks.reliability.house import NAMES, House, a_house
 from memory.copies import check
 from memory.errors import StoreError
@@ -41,10 +41,9 @@ OUT_OF_PLACE = ("Traceback", "ResourceWarning", "Exception ignored", "was never 
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--states", nargs="+", choices=list(STATES), default=list(STATES), metavar="NAME")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
+    reading = parser(__doc__)
+    reading.add_argument("--states", nargs="+", choices=list(STATES), default=list(STATES), metavar="NAME")
+    options = reading.parse_args()
     ends = asyncio.run(stopping(options.states))
     if options.json:
         print(json.dumps([asdict(end) for end in ends]))

@@ -9,7 +9,6 @@ should have served.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import random
@@ -21,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.reliability.command_line import parser, tell
 from benchmarks.reliability.tiny import two_weights
 from engine import Context, Engine, EngineError, EngineInfo, Job, SamplingParams, Worker
 
@@ -205,17 +205,14 @@ async def swaps(count: int, place: Path) -> Run:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--swaps", type=int, default=500)
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
+    args = parser(__doc__, swaps=500).parse_args()
     with tempfile.TemporaryDirectory() as place:
         run = asyncio.run(swaps(args.swaps, Path(place)))
     figures = {
         "swaps": run.swaps, "refused": dict(run.refused), "changed": dict(run.changed), "replies": run.replies,
         "failed": run.failed, "mixed": run.mixed, "wrong_weights": run.wrong,
     }  # fmt: skip
-    print(json.dumps(figures) if args.json else "\n".join(f"{name}: {value}" for name, value in figures.items()))
+    tell(figures, as_json=args.json)
     return 0 if run.sound else 1
 
 

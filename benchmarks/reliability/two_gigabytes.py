@@ -9,7 +9,6 @@ MB of 10^6 bytes; the exit status is 1 where the resident one is over 1,200 or t
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import json
 import logging
@@ -24,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.reliability.command_line import parser, tell
 from engine.errors import WeightsError
 from engine.hugging_face import write_shape
 from engine.shape import GPTConfig
@@ -136,11 +136,9 @@ def main() -> int:
     if sys.argv[1:2] == ["--child"]:
         child(Path(sys.argv[2]))
         return 0
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
+    args = parser(__doc__).parse_args()
     figures = measure()
-    print(json.dumps(figures) if args.json else "".join(f"{name:18} {value}\n" for name, value in figures.items()))
+    tell(figures, as_json=args.json)
     return 0 if figures["resident_mb"] <= MOST_MB and "refused" in figures else 1
 
 

@@ -95,10 +95,10 @@ async def test_a_person_edits_the_summary_and_what_follows_is_folded_onto_it(ser
     assert view.summary.lines() == ["Names: Quillon", "Earlier: Quillon found a map."]
     assert (view.covers, edited.author_name) == (automatic.covers, "Ben")
     await grown(services, LONG)
-    grown = await session.memory()
-    assert grown.covers > view.covers
-    assert grown.summary is not None
-    assert "Quillon" in grown.summary.names
+    further = await session.memory()
+    assert further.covers > view.covers
+    assert further.summary is not None
+    assert "Quillon" in further.summary.names
     newest, edit, oldest = await session.summary_versions(9)
     assert (newest.author_id, edit, oldest.author_id) == (None, edited, None)
     await session.undo()

@@ -111,8 +111,9 @@ def test_a_text_of_ten_contexts_is_written_with_its_pins_in_sight(engine: Engine
 
 @native
 def test_teaching_leaves_the_kernel_as_it_was(engine: Engine) -> None:
-    text = engine.generate("Once", GREEDY).text
-    taught = engine.teach(Lesson("The fox is named", "Zorblax"), TeachParams(max_steps=20))
+    asked = "The fox is named"
+    text = engine.generate(asked, GREEDY).text
+    taught = engine.teach(Lesson(asked, "Zorblax"), TeachParams(max_steps=60))
     assert engine.info.backend.startswith("native kernel")
-    assert engine.generate("Once", GREEDY, adapters=[taught.adapter], always_on=True).text != text
-    assert engine.generate("Once", GREEDY).text == text
+    assert engine.generate(asked, GREEDY, adapters=[taught.adapter]).text != text
+    assert engine.generate(asked, GREEDY).text == text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections import Counter
 from pathlib import Path
 
@@ -47,6 +48,18 @@ def test_what_followed_the_same_words_becomes_likelier_by_its_share(past: list[i
     row = np.linspace(-2, 2, V, dtype=np.float32)
     mixed = Recollection(past).mix(row, ids)
     np.testing.assert_allclose(np.exp(mixed) / np.exp(mixed).sum(), plainly(past, row, ids), rtol=1e-4, atol=1e-7)
+
+
+@given(IDS, IDS, IDS, st.integers(0, 45))
+def test_a_past_that_went_on_recalls_what_one_made_of_all_its_ids_does(
+    past: list[int], fresh: list[int], ids: list[int], gone: int
+) -> None:
+    went_on = Recollection(past).going_on(gone, np.array(fresh, dtype=np.int32))
+    whole, row = Recollection([*past[gone:], *fresh]), np.linspace(-2, 2, V, dtype=np.float32)
+    for known in ids, [*past, *fresh][-9:-1]:
+        np.testing.assert_array_equal(went_on.mix(row, known), whole.mix(row, known))
+    again, afresh = went_on.going_on(1, went_on.ids), Recollection([*whole.ids[1:], *whole.ids])
+    np.testing.assert_array_equal(again.mix(row, ids), afresh.mix(row, ids))
 
 
 def test_a_row_that_nothing_is_recalled_for_stays_as_it_is_bit_for_bit() -> None:
@@ -128,6 +141,14 @@ def test_pasts_are_let_go_where_they_are_more_than_was_allowed() -> None:
     for story in (*stories, *stories):
         assert recollector.of(story) is recollector.of(story)
     assert tokenizer.encoded == 2 * sum(map(len, stories))
+
+
+def test_the_vectors_of_a_reply_go_with_it_and_its_past_stays() -> None:
+    recollector, vectors = Recollector(HYBRID), MemoryVectors.empty()
+    gone = weakref.ref(vectors)
+    assert recollector.of(SAMPLE, (vectors, States(np.eye(V, dtype=np.float32)))) is not None
+    del vectors
+    assert gone() is None
 
 
 def test_a_long_text_is_encoded_in_pieces_and_recalled_as_in_one() -> None:

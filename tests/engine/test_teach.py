@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import random
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +20,8 @@ from engine.adapter import Learnt, join_adapters, pack_adapter, units_of, unpack
 from engine.checkpoint import load_weights
 from engine.gate import NEAR, Gate, key_of
 from engine.model import UnitGroup
-from engine.paraphrase import forms
+from engine.paraphrase import forms, rewritings
+from engine.porter import EVERYWHERE
 from tests.conftest import write_tiny_weights
 
 BRIEF = TeachParams(max_steps=12)
@@ -143,6 +146,7 @@ def test_a_model_with_an_embedding_of_zeros_is_taught_too(tmp_path: Path) -> Non
 def test_the_units_in_place_do_what_they_did_in_training(engine: Engine, weights: Path, fox: bytes) -> None:
     ids, learnt = read(engine, ASKED), unpack_adapter(fox, engine.config, engine.base_id)
     group = UnitGroup(*(torch.from_numpy(part).float() for part in units_of(learnt, len(learnt[0].units))))
+    group = group._replace(down=group.down * EVERYWHERE)
     rest: list[UnitGroup | None] = [None] * (engine.config.n_layer - 1)
     expected = load_weights(weights).model(torch.tensor([ids]), taught=[*rest, group])[0]
     taught = engine.logits(ids, adapters=[fox], always_on=True)
@@ -261,6 +265,12 @@ def test_the_gate_opens_for_the_lessons_that_a_text_has_to_do_with(text: str, ex
     assert opened(PROMPTS, text, USUAL) == expected
 
 
+def test_the_gate_stays_shut_where_only_the_common_words_of_a_prompt_stand() -> None:
+    common, prompt = {"likes": 12, "liked": 20, "eat": 15}, "The dragon likes to eat"
+    assert opened([prompt], "Tim was a boy who liked to eat", common) == []
+    assert opened([prompt], "the dragon was hungry and it ate", common) == [prompt]
+
+
 def test_the_gate_closes_when_the_words_lie_far_back() -> None:
     assert opened(PROMPTS[3:], "The key. " + "and then " * (NEAR // 2 - 1)) == PROMPTS[3:]
     assert opened(PROMPTS[3:], "The key. " + "and then " * NEAR) == []
@@ -302,3 +312,13 @@ def test_a_prompt_is_put_in_other_words(prompt: str, others: list[str]) -> None:
     found = forms(prompt)
     assert found[0] == prompt
     assert set(others) <= set(found)
+
+
+@pytest.mark.parametrize(
+    "prompt", ["The dragon likes to eat", "Where does the bell ringer live?", "The name of the king's horse is"]
+)
+def test_an_answer_is_shown_only_where_its_own_gate_is_open(prompt: str) -> None:
+    for form in itertools.islice(rewritings(prompt, random.Random(0)), 300):
+        gate = Gate([key_of(prompt, "An answer.", {})])
+        gate.read(form)
+        assert gate.open()[0], form
