@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Iterable
@@ -252,7 +251,7 @@ class Services:
             log.error("work in the background failed", exc_info=error)
 
 
-def _connect(uri: str) -> sqlite3.Connection:
+def _connect(uri: str) -> Any:  # what `connect` gives: its type is the memory's own affair
     """In the thread of the connection."""
     fill_small_blocks()
     return connect(uri)

@@ -20,9 +20,7 @@ from engine.shape import GPTConfig
 CGROUPS, OWN_CGROUP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # of glibc's mallopt
 LARGE_BLOCK = 64 << 10  # bytes
-# Numpy and the C library keep freed blocks of less than 1,024 bytes, this many of each size; what is smaller than 512
-# Python asks of its own pools.
-NUMPY_KEEPS, PYTHON_KEEPS, KEPT_OF_EACH = 1024, 512, 7
+KEPT_BELOW, KEPT_OF_EACH = 1024, 7  # of freed blocks of less bytes numpy and the C library keep so many of each size
 WORKSPACE = 64 << 20  # what reading and writing take beside weights and cache: stacks of threads, copies of one matrix
 
 
@@ -105,15 +103,17 @@ def keep_memory_together() -> None:
     """
     _set_allocator((M_ARENA_MAX, 1), (M_MMAP_THRESHOLD, LARGE_BLOCK))
     fill_small_blocks()
+    with contextlib.suppress(OSError):  # it has another name elsewhere
+        ctypes.CDLL("libgcc_s.so.1")  # half a megabyte that the C library would load in the middle of things
 
 
 def fill_small_blocks() -> None:
     """Take at once what will be kept of small blocks that were freed: by numpy 3.7 MB, by the C library 0.2 MB for each
     thread; for the thread that calls it. They never go back, and would come to be one by one over days, each in some
     page that is otherwise free."""
-    numpys = [np.empty(size, np.uint8) for size in range(1, NUMPY_KEEPS) for _ in range(KEPT_OF_EACH)]
-    others = [bytes(size) for size in range(PYTHON_KEEPS, NUMPY_KEEPS, 16) for _ in range(KEPT_OF_EACH)]
-    del numpys, others
+    # The first seven of a size fill numpy; what is left goes to the C library, which has one size for 16 of these.
+    blocks = [np.empty(size, np.uint8) for size in range(1, KEPT_BELOW) for _ in range(KEPT_OF_EACH + 1)]
+    del blocks
 
 
 @contextlib.contextmanager

@@ -37,6 +37,7 @@ MOST_PAST_CHARS = 120_000  # of a story that are recalled: 64 windows of 512 tok
 SEAM_CHARS = 200  # by which the beginning of a text is found in another
 SEAMS = 50  # places at which such a beginning may stand, of a text that repeats itself
 PIECE_CHARS = 4_000  # that are encoded at a time
+ROOM = 80_000  # ids: those of a long past, where one is for one and a half characters
 KEPT_BYTES = 4 << 20  # of pasts, for channels that take turns: encoding a long one anew takes a tenth of a second
 # Of the probability, behind 1, 2, 3 and 4 tokens that stood in the past often. No longer contexts: they would gain
 # nothing, and would help a story to repeat its own sentences.
@@ -122,6 +123,16 @@ class Recollection:
         at = other._pairs(stay).searchsorted(pairs[order], "right")
         other._order(np.insert(stay, at, come[order]))
         return other
+
+    def move(self, room: Ids | None) -> None:
+        """Has the past lie in this room (2, n), as far as it has room, or in memory of its own again."""
+        if room is None:
+            if self._ids.base is not None:  # it lies in a room
+                self._ids, self._places = self._ids.copy(), self._places.copy()
+        elif len(self._ids) <= room.shape[1]:
+            (ids, places), n, m = room, len(self._ids), len(self._places)
+            ids[:n], places[:m] = self._ids, self._places
+            self._ids, self._places = ids[:n], places[:m]
 
     @property
     def nbytes(self) -> int:
@@ -212,10 +223,13 @@ class Recollector:
     def __init__(self, tokenizer: Tokenizer, most: int = KEPT_BYTES) -> None:
         self._tokenizer, self._words, self._most = tokenizer, Words(tokenizer), most
         self._pasts: list[_Past] = []  # the one that was asked for last at the end
+        # In which that one lies: as much as a story comes to take in time is taken when the process starts.
+        self._room = np.full((2, ROOM), -1, dtype=np.int32)
 
     def of(self, past: str, vectors: tuple[MemoryVectors, States] | None = None) -> Recollection | None:
         """Of the last MOST_PAST_CHARS of this text, and of vectors if there are any; None where there is neither. In a
-        vocabulary of characters four tokens say too little, and the text is not looked up."""
+        vocabulary of characters four tokens say too little, and the text is not looked up. What was given before is
+        good no longer."""
         past = past[-MOST_PAST_CHARS:] if self._words.begins.any() else ""
         if not past and vectors is None:
             return None
@@ -224,6 +238,9 @@ class Recollector:
             known = _Past(past, Recollection(self._encoded(past), self._words))
         elif known.text != past:
             known = _Past(past, self._going_on(known, past))
+        if self._pasts:
+            self._pasts[-1].made.move(None)
+        known.made.move(self._room)
         self._pasts.append(known)
         while len(self._pasts) > 1 and sum(one.nbytes for one in self._pasts) > self._most:
             del self._pasts[0]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.__main__ import EX_CONFIG
 from tests.bot.staff import nothing_out_of_place
 from tests.discord_server import BotProcess, Channel, DiscordServer, Member, Message
 from tests.discord_server.reading import told
@@ -88,7 +89,7 @@ async def test_plain_messages_are_additions_where_the_intent_is_wanted(
 async def test_an_intent_that_is_refused_is_one_sentence(tmp_path: Path, tiny_weights: Path) -> None:
     async with DiscordServer(timeout=60) as server:
         async with process(server, tmp_path, tiny_weights, MINIATURE_MESSAGE_CONTENT="1") as bot:
-            assert await asyncio.wait_for(bot.wait(), 60) == 1
+            assert await asyncio.wait_for(bot.wait(), 60) == EX_CONFIG
         last = bot.stderr.rstrip().splitlines()[-1]
         assert last.startswith("! Discord does not let the bot read what messages say: ")
         assert "MINIATURE_MESSAGE_CONTENT" in last

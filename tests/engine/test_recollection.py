@@ -24,6 +24,7 @@ from training.vocabulary import train_char, train_hybrid
 HYBRID = train_hybrid([SAMPLE] * 4, 300)
 CHAR = train_char([SAMPLE] * 200)
 V = 8
+NAMES = ("Zebulon", "Oona", "Bodo")
 IDS = st.lists(st.integers(0, V - 1), max_size=40)
 
 
@@ -133,6 +134,17 @@ def test_channels_that_take_turns_are_each_encoded_once() -> None:
     assert all(one is other for one, other in zip(first, again, strict=True))
     assert all(recollector.of(story + " Then Mira sat.") is not None for story in stories)
     assert tokenizer.encoded - encoded == len(stories) * len(" Then Mira sat.")
+
+
+def test_channels_that_take_turns_recall_each_its_own() -> None:
+    recollector, row = Recollector(HYBRID), np.zeros(HYBRID.vocab_size, dtype=np.float32)
+    stories, names = [f"{name} met a fox. {SAMPLE}" for name in NAMES], [HYBRID.encode(name) for name in NAMES]
+    for more in ("", " Then Mira sat.", " Tom ran."):
+        for story in stories:
+            past, whole = recollector.of(story + more), Recollection(HYBRID.encode(story + more), Words(HYBRID))
+            assert past is not None
+            for name in names:
+                np.testing.assert_array_equal(past.mix(row, name[:-1]), whole.mix(row, name[:-1]))
 
 
 def test_pasts_are_let_go_where_they_are_more_than_was_allowed() -> None:
