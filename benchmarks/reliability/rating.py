@@ -216,15 +216,14 @@ def write_styles(folder: Path) -> None:
 
 
 def run(steps: int) -> Counter[str]:
-    """So many steps at least, in runs of `STEPS`; raises where something was shown that may not be."""
+    """So many steps, in runs of `STEPS`; raises where something was shown that may not be."""
     counted.clear()
-    while counted["steps"] < steps:
-        # hypothesis remembers every run, and takes ever longer for the next: so it begins anew after some.
-        runs = min(-(-(steps - counted["steps"]) // STEPS), RUNS)
+    runs = max(steps // STEPS, 1)
+    for done in range(0, runs, RUNS):  # hypothesis remembers every run: so it begins anew after some
         run_state_machine_as_test(
             Rated,
             settings=settings(
-                max_examples=runs, stateful_step_count=STEPS, deadline=None, database=None,
+                max_examples=min(runs - done, RUNS), stateful_step_count=STEPS, deadline=None, database=None,
                 derandomize=False, suppress_health_check=list(HealthCheck),
             ),
         )  # fmt: skip
