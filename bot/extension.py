@@ -27,7 +27,7 @@ async def setup(bot: Bot) -> None:
     if isinstance(given, Services):
         gate = Gate(bot, given)
     else:
-        services = await Services.open(load_settings())
+        services = await Services.open(load_settings(), guest=True)
         gate = Gate(bot, services, owned=True)
     added: list[str] = []
     try:

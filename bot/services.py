@@ -90,15 +90,18 @@ class Services:
         self._forgetting = asyncio.Lock()
 
     @classmethod
-    async def open(cls, settings: Settings) -> Self:
+    async def open(cls, settings: Settings, *, guest: bool = False) -> Self:
         """Opens the store, loads the weights and starts the engine's thread.
+
+        Args:
+            guest: in somebody else's process, whose loop keeps its own threads.
 
         Raises:
             StartError, StoreError, EngineError: one sentence; nothing is left open.
         """
         keep_memory_together()
-        # Its threads and the store's begin, as this one and the engine's do, with all that is ever kept for them.
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(initializer=fill_small_blocks))
+        if not guest:  # its threads begin, as this one, the store's and the engine's do, with all that is kept for them
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(initializer=fill_small_blocks))
         rules = ContentRules.load(settings.rules)
         store = await Store.open(settings.database_file, key=settings.key_bytes, connect=_connect)
         try:

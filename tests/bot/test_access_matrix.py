@@ -61,6 +61,7 @@ class Bot:
     """What the gate asks of discord.py: who owns the application, and which servers there are."""
 
     shard_count, shard_ids = 1, None
+    owner_id, owner_ids = None, frozenset[int]()  # not known before it is asked
 
     def __init__(self, case: Case) -> None:
         servers = (GUILD,) if case.place == "the one server" else (GUILD, OTHER)
