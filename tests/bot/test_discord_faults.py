@@ -151,7 +151,7 @@ async def test_a_message_of_an_hour_ago_is_replaced_by_a_new_one(world: Stage) -
         old.backdate(3601)
     reply = await crowned(channel, first)
     assert reply is not old
-    assert old.deleted
+    await server.wait_for(lambda: old.deleted, None, "the end of the old message")
     assert channel.messages == [first, reply], "what cannot be changed any more does not stay"
 
 
